@@ -1,0 +1,299 @@
+"""PDF by pypdf: lines with their type size, from which headings, paragraphs and running heads are told.
+
+A PDF holds no paragraphs, only lines at places. Each line keeps its page, so that after lines have been
+joined over a page break the text still knows where the page began.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from ingest.load.blocks import Block, Draft
+from ingest.load.dates import iso_date
+from kb.errors import SourceError
+
+_JUNK = frozenset({"", "untitled", "unspecified", "anonymous", "unknown", "(anonymous)", "(unspecified)"})
+_PAGE_NUMBER = re.compile(
+    r"(?:page|p\.|seite)?\s*[-\u2013|]?\s*\d{1,4}\s*[-\u2013|]?(?:\s*(?:of|/|von)\s*\d{1,4})?", re.I
+)
+_ITEM = re.compile(r"(?:[\u2022\u25cf\u25aa\u25b8\u25e6\u2023\u00b7\u2013*-]|\(?\d{1,2}[.)]|[QA]:)\s+\S")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line as it stands on a page; ``y`` grows upwards, ``size`` is the type size in points."""
+
+    text: str
+    page: int
+    size: float
+    bold: bool
+    y: float
+
+
+def read(data: bytes, name: str) -> Draft:
+    """Read a PDF; raises ``SourceError`` if it is damaged, needs a password or holds only images."""
+    reader = _open(data)
+    lines = [line for number, page in enumerate(reader.pages, start=1) for line in _lines(page, number)]
+    if not any(line.text for line in lines):
+        raise SourceError(
+            "this PDF holds no text, only images or drawings", "run text recognition (OCR) on it first"
+        )
+    info = reader.metadata
+    kept = _without_running_heads(lines, len(reader.pages))
+    blocks = _blocks(kept, _outline(reader), len(reader.pages))
+    return Draft(
+        blocks,
+        "application/pdf",
+        title=_field(info.title if info else None),
+        author=_field(info.author if info else None),
+        published=_created(info),
+    )
+
+
+def _open(data: bytes) -> Any:
+    from pypdf import PdfReader
+    from pypdf.errors import DependencyError, PdfReadError, PyPdfError
+
+    # It logs every flaw it repairs; what it cannot repair comes as an exception.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    try:
+        reader = PdfReader(io.BytesIO(data))
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise SourceError("this PDF is encrypted", "save a copy without a password")
+        if not len(reader.pages):
+            raise PdfReadError("no pages")
+    except DependencyError as error:
+        raise SourceError("this PDF is encrypted", "save a copy without a password") from error
+    except (PyPdfError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise SourceError(f"this PDF is damaged ({error})", "download or print it to PDF again") from error
+    return reader
+
+
+def _field(value: Any) -> str | None:
+    text = " ".join(str(value or "").replace("\0", "").split())
+    if text.lower() in _JUNK or re.search(
+        r"\.(?:docx?|indd|qxd|tex|dvi|pages)$|^Microsoft Word - ", text, re.I
+    ):
+        return None
+    return text
+
+
+def _created(info: Any) -> str | None:
+    try:
+        return iso_date(info.creation_date.date()) if info and info.creation_date else None
+    except (ValueError, AttributeError):
+        return None
+
+
+def _outline(reader: Any) -> dict[str, int]:
+    """The titles of the outline with their depth from 1."""
+    found: dict[str, int] = {}
+
+    def collect(items: Any, depth: int) -> None:
+        for item in items:
+            if isinstance(item, list):
+                collect(item, depth + 1)
+            elif item.title:
+                found.setdefault(_key(str(item.title)), depth)
+
+    try:
+        collect(reader.outline, 1)
+    except Exception:  # an outline is a convenience, and damaged ones are common
+        return {}
+    return found
+
+
+def _key(title: str) -> str:
+    """A heading without its number, for comparison with the outline."""
+    return re.sub(r"^[\dIVX]+(?:\.\d+)*\.?\s+", "", " ".join(title.split())).casefold()
+
+
+# ------------------------------------------------------------------------------------------- lines
+
+
+def _lines(page: Any, number: int) -> list[Line]:
+    """The lines of a page; an empty text stands for a gap that the extraction saw."""
+    pieces: list[tuple[str, float, bool, float]] = []
+
+    def visit(text: str, cm: Any, tm: Any, font: Any, size: float) -> None:
+        scale = abs(tm[3] or tm[0] or 1) * abs(cm[3] or 1)
+        bold = "bold" in str((font or {}).get("/BaseFont", "")).lower()
+        pieces.append((text, round(size * scale, 1), bold, tm[5] * cm[3] + cm[5]))
+
+    page.extract_text(visitor_text=visit)
+    lines: list[Line] = []
+    current: list[tuple[str, float, bool, float]] = []
+    for text, size, bold, y in pieces:
+        *ended, rest = text.split("\n")
+        for part in ended:
+            lines.append(_line([*current, (part, size, bold, y)], number))
+            current = []
+        current.append((rest, size, bold, y))
+    return [*lines, _line(current, number)]
+
+
+def _line(pieces: Sequence[tuple[str, float, bool, float]], number: int) -> Line:
+    text = " ".join("".join(piece[0] for piece in pieces).split())
+    seen = [piece for piece in pieces if piece[0].strip()]
+    if not seen:
+        return Line("", number, 0, False, 0)
+    longest = max(seen, key=lambda piece: len(piece[0]))
+    return Line(text, number, longest[1], all(piece[2] for piece in seen), seen[0][3])
+
+
+def _without_running_heads(lines: Sequence[Line], pages: int) -> list[Line]:
+    """Lines without page numbers, and without heads and feet that stand on at least half of the pages."""
+    body = _body_size(lines)
+    edges: list[tuple[Line, str]] = []
+    for number in range(1, pages + 1):
+        filled = [line for line in lines if line.page == number and line.text]
+        places = {id(line): line for line in [*filled[:2], *filled[-2:]]}
+        edges += [
+            (line, re.sub(r"\d+", "#", line.text)) for line in places.values() if line.size <= body * 1.1
+        ]
+    on_pages = Counter(key for _, key in edges)
+    running = {
+        id(line)
+        for line, key in edges
+        if _PAGE_NUMBER.fullmatch(line.text) or (on_pages[key] > 1 and on_pages[key] * 2 >= pages)
+    }
+    return [line for line in lines if id(line) not in running]
+
+
+def _body_size(lines: Sequence[Line]) -> float:
+    sizes: Counter[float] = Counter()
+    for line in lines:
+        sizes[line.size] += len(line.text)
+    return sizes.most_common(1)[0][0] if sizes else 0
+
+
+# ------------------------------------------------------------------------------------------ blocks
+
+
+def _blocks(lines: Sequence[Line], outline: dict[str, int], pages: int) -> list[Block]:
+    """Lines joined to headings and paragraphs."""
+    levels = _levels(lines, outline)
+    compounds = set(re.findall(r"\w+-\w+", " ".join(line.text for line in lines)))
+    blocks: list[Block] = []
+    reached = 0
+    for group, tight in _groups(lines, levels):
+        text, pages_begun = _joined(group, compounds)
+        level = levels.get(id(group[0]), 0)
+        breaks: list[int] = []
+        for offset, page in pages_begun:
+            # A page without text begins where the next one does.
+            breaks += [offset] * (page - reached)
+            reached = max(reached, page)
+        blocks.append(Block(text, level=level, tight=tight and not level, breaks=tuple(breaks)))
+    return [*blocks, Block("", breaks=(0,) * (pages - reached))]
+
+
+def _groups(lines: Sequence[Line], levels: dict[int, int]) -> Iterator[tuple[list[Line], bool]]:
+    """Lines that belong together, and whether they stand right below the group before."""
+    lengths = sorted(len(line.text) for line in lines if line.text)
+    width = lengths[(len(lengths) - 1) * 9 // 10] if lengths else 0
+    leading = _leading(lines)
+    group: list[Line] = []
+    tight = gap = False
+    for line in lines:
+        if not line.text:
+            gap = True
+            continue
+        before = group[-1] if group else None
+        apart = before is None or gap or _is_apart(before, line, leading)
+        if before is not None and not _joins(before, line, levels, width, apart):
+            yield group, tight
+            tight = not apart and not levels.get(id(before)) and line.page == before.page
+            group = []
+        group.append(line)
+        gap = False
+    if group:
+        yield group, tight
+
+
+def _levels(lines: Sequence[Line], outline: dict[str, int]) -> dict[int, int]:
+    """The rank of each line that is a heading, by ``id``: from the outline, else by larger or bold type."""
+    body = _body_size(lines)
+    body_bold = sum(len(line.text) for line in lines if line.bold) * 2 > sum(len(line.text) for line in lines)
+    set_apart = [
+        line
+        for line in lines
+        if _could_head(line) and (line.size > body * 1.12 or (line.bold and not body_bold))
+    ]
+    if sum(len(line.text) for line in set_apart) * 3 > sum(len(line.text) for line in lines):
+        set_apart = []
+    sizes = sorted({line.size for line in set_apart}, reverse=True)
+    levels = {id(line): min(sizes.index(line.size) + 1, 6) for line in set_apart}
+    outlined = {
+        id(line): min(outline[_key(line.text)] + 1, 6)
+        for line in lines
+        if line.text and _key(line.text) in outline
+    }
+    return levels | {key: level for key, level in outlined.items() if key not in levels}
+
+
+def _could_head(line: Line) -> bool:
+    text = line.text
+    return len(text) <= 120 and any(c.isalpha() for c in text) and not re.search(r"[.,;]$", text)
+
+
+def _leading(lines: Sequence[Line]) -> float:
+    """The usual distance from line to line."""
+    steps = Counter(
+        round(one.y - two.y, 1)
+        for one, two in zip(lines, lines[1:], strict=False)
+        if one.page == two.page and one.text and two.text
+    )
+    usual = [step for step, _ in steps.most_common() if 2 < step < 60]
+    return usual[0] if usual else 0
+
+
+def _is_apart(one: Line, two: Line, leading: float) -> bool:
+    if one.page != two.page or not leading:
+        return False
+    return one.y - two.y > 1.35 * leading
+
+
+def _joins(one: Line, two: Line, levels: dict[int, int], width: int, apart: bool) -> bool:
+    """Whether line ``two`` goes on with the heading or paragraph of line ``one``."""
+    rank, other = levels.get(id(one), 0), levels.get(id(two), 0)
+    if rank or other:
+        close = one.page == two.page and one.y - two.y < 2 * one.size and not one.text.endswith("?")
+        return rank == other and one.size == two.size and close
+    if _ITEM.match(two.text):
+        return False
+    ended = bool(re.search(r"[.!?:][\"\u201d\u2019)]*$", one.text))
+    if two.text[0].islower() and not ended:
+        return True
+    if one.page != two.page:
+        return not ended and len(one.text) >= 0.7 * width
+    return (
+        not apart and abs(one.size - two.size) < 1 and len(one.text) + len(two.text.split()[0]) >= 0.8 * width
+    )
+
+
+def _joined(group: Sequence[Line], compounds: set[str]) -> tuple[str, list[tuple[int, int]]]:
+    """The text of a group, hyphenation at line ends undone, and where in it which page begins."""
+    text = group[0].text
+    begun = [(0, group[0].page)]
+    for before, line in pairwise(group):
+        text = _meet(text, line.text, compounds)
+        if line.page != before.page:
+            begun.append((len(text), line.page))
+        text += line.text
+    return text, begun
+
+
+def _meet(text: str, follow: str, compounds: set[str]) -> str:
+    """``text`` as it stands before ``follow``: a space added, or the hyphen of a broken word dropped."""
+    if not re.search(r"[^\W\d_]-$", text) or not follow[:1].islower():
+        return text if re.search(r"\w-$", text) else text + " "
+    word = re.findall(r"\w+-$", text)[-1] + re.findall(r"^\w+", follow)[0]
+    return text if word in compounds else text[:-1]

@@ -1,0 +1,360 @@
+"""Files, folders and URLs into a knowledge base: walk, skip what is unchanged, load, split, write, report.
+
+A source that cannot be read costs its own line in the report and leaves its older version in place. What
+storage or the embedding model raise is passed on, since no other source would fare better.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from ingest.load import SUFFIXES, Loaded, content_hash, kind_of, parse
+from ingest.split import split
+from kb.errors import SourceError
+from kb.types import Document, Failure, IngestReport, Passage
+
+if TYPE_CHECKING:
+    from kb.store import Store, Writer
+
+Progress = Callable[[int, int, str], None]
+
+BATCH_PASSAGES = 256
+PASSAGE_TOKENS = 220
+ROOM_FOR_TITLE = 36
+"""Tokens of the embedding model's window left for the title and heading that are embedded with a passage."""
+
+FETCH_SECONDS = 20.0
+FETCH_BYTES = 20 * 1024 * 1024
+_MEDIA_SUFFIX = {
+    "text/html": ".html",
+    "application/xhtml+xml": ".html",
+    "application/pdf": ".pdf",
+    "text/plain": ".txt",
+    "text/markdown": ".md",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file or page to look at. ``origin`` is its absolute path or URL, ``id`` the document id it asks for."""
+
+    origin: str
+    id: str
+    path: Path | None = None
+
+
+@dataclass(slots=True)
+class _Tally:
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    passages: int = 0
+    failed: list[Failure] = field(default_factory=list)
+
+    def fail(self, source: str, error: Exception) -> None:
+        self.failed.append(Failure(source, str(error)))
+
+
+def ingest(
+    sources: Sequence[str], store: Store, *, prune: bool = False, progress: Progress | None = None
+) -> IngestReport:
+    """Bring files, folders and URLs into the store and say what was done.
+
+    ``prune`` removes documents whose file below an ingested folder is gone. ``progress`` is called with
+    (sources done, sources in all, document id). Counts are documents.
+    """
+    began = time.perf_counter()
+    tally = _Tally()
+    items, folders = _find(sources, tally)
+    with store.writer() as writer:
+        run = _Run(store, writer, tally)
+        for done, item in enumerate(items, start=1):
+            run.take(item)
+            if progress is not None:
+                progress(done, len(items), item.id)
+        run.flush()
+        if prune:
+            tally.removed += _prune(store, writer, folders)
+    return IngestReport(
+        added=tally.added,
+        updated=tally.updated,
+        unchanged=tally.unchanged,
+        removed=tally.removed,
+        failed=tuple(tally.failed),
+        passages=tally.passages,
+        seconds=time.perf_counter() - began,
+    )
+
+
+# ----------------------------------------------------------------------------------------- finding
+
+
+def _find(sources: Sequence[str], tally: _Tally) -> tuple[list[Item], list[Path]]:
+    """What to look at, each origin once, and the folders that were walked."""
+    items: dict[str, Item] = {}
+    folders: list[Path] = []
+    for source in sources:
+        if source.startswith(("http://", "https://")):
+            items.setdefault(source, Item(source, source))
+            continue
+        path = Path(source).expanduser()
+        if path.is_dir():
+            folders.append(path.resolve())
+            found = _walk(path, tally)
+        elif path.is_file():
+            found = [Item(str(path.resolve()), path.name, path)]
+        else:
+            tally.fail(source, SourceError("there is no such file or folder", "check the path"))
+            continue
+        for item in found:
+            items.setdefault(item.origin, item)
+    return list(items.values()), folders
+
+
+def _walk(folder: Path, tally: _Tally) -> list[Item]:
+    """The supported files below a folder in the order of their ids; hidden ones are passed over."""
+
+    def failed(error: OSError) -> None:
+        tally.fail(
+            str(error.filename),
+            SourceError(f"the folder cannot be read ({error.strerror})", "check its permissions"),
+        )
+
+    found: list[Item] = []
+    for parent, folder_names, names in os.walk(folder, onerror=failed):
+        folder_names[:] = [name for name in folder_names if not name.startswith(".")]
+        for name in names:
+            path = Path(parent, name)
+            if not name.startswith(".") and path.is_file() and _is_supported(path):
+                found.append(Item(str(path.resolve()), path.relative_to(folder).as_posix(), path))
+    return sorted(found, key=lambda item: item.id)
+
+
+def _is_supported(path: Path) -> bool:
+    """Whether a file in a folder is ours: by suffix or, without a suffix, by its first bytes."""
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    try:
+        with path.open("rb") as file:
+            return kind_of(file.read(4096), path.name) in ("pdf", "html", "zip")
+    except (OSError, SourceError):
+        return False
+
+
+def _prune(store: Store, writer: Writer, folders: Sequence[Path]) -> int:
+    """Remove the documents of files that are gone from below these folders; says how many."""
+    gone = [
+        origin
+        for origin in store.catalogue.origins()
+        if any(Path(origin).is_relative_to(folder) for folder in folders) and not os.path.lexists(origin)
+    ]
+    return writer.remove_origins(gone) if gone else 0
+
+
+# ----------------------------------------------------------------------------------------- reading
+
+
+class _Run:
+    """The state of one ingestion: changes that wait to be written, and ids given out in them."""
+
+    def __init__(self, store: Store, writer: Writer, tally: _Tally) -> None:
+        self._store = store
+        self._writer = writer
+        self._tally = tally
+        self._waiting: list[tuple[Item, str, tuple[tuple[Document, tuple[Passage, ...]], ...]]] = []
+        self._owners: dict[str, str] = {}
+        self._limit = max(16, min(PASSAGE_TOKENS, store.embedder.max_tokens - ROOM_FOR_TITLE))
+
+    def take(self, item: Item) -> None:
+        """Read one item, and write when enough is waiting; what is unchanged costs a hash."""
+        try:
+            data, name = _read(item)
+            digest = content_hash(data)
+            if self._store.catalogue.origin_hash(item.origin) == digest:
+                self._tally.unchanged += len(self._store.catalogue.documents_of(item.origin))
+                return
+            loaded = _parse(data, item, name)
+        except SourceError as error:
+            self._tally.fail(item.origin, error)
+            return
+        self._tally.failed += loaded.failures
+        if not loaded.documents:
+            return
+        documents = tuple(
+            (document, self._split(document)) for document in self._named(loaded.documents, item)
+        )
+        self._waiting.append((item, digest, documents))
+        if sum(len(passages) for _, _, pairs in self._waiting for _, passages in pairs) >= BATCH_PASSAGES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is waiting, in one visible step."""
+        from kb.store import Change
+
+        if not self._waiting:
+            return
+        changes = [Change(item.origin, digest, documents) for item, digest, documents in self._waiting]
+        counts = [self._count(change.origin, change.documents) for change in changes]
+        with _uninterrupted():
+            self._writer.replace(changes)
+        for added, updated, unchanged, removed in counts:
+            self._tally.added += added
+            self._tally.updated += updated
+            self._tally.unchanged += unchanged
+            self._tally.removed += removed
+        self._tally.passages += sum(len(passages) for change in changes for _, passages in change.documents)
+        self._waiting = []
+
+    def _split(self, document: Document) -> tuple[Passage, ...]:
+        target = self._limit * 8 // 11
+        return split(document, self._store.embedder.count_tokens, target=target, limit=self._limit)
+
+    def _count(
+        self, origin: str, documents: Iterable[tuple[Document, tuple[Passage, ...]]]
+    ) -> tuple[int, int, int, int]:
+        """(added, updated, unchanged, removed) that a change of this origin will mean."""
+        before = set(self._store.catalogue.documents_of(origin))
+        added = updated = unchanged = 0
+        for document, _ in documents:
+            if document.id not in before:
+                added += 1
+            elif self._store.catalogue.document(document.id).content_hash == document.content_hash:
+                unchanged += 1
+            else:
+                updated += 1
+        return added, updated, unchanged, len(before - {document.id for document, _ in documents})
+
+    def _named(self, documents: Sequence[Document], item: Item) -> Iterator[Document]:
+        """The documents under ids that no other origin holds."""
+        own = set(self._store.catalogue.documents_of(item.origin))
+        for document in documents:
+            free = [
+                name
+                for name in _names(document.id, item, single=len(documents) == 1)
+                if self._is_free(name, item.origin)
+            ]
+            # Once given, an id stays, even if a shorter one has become free.
+            chosen = next((name for name in free if name in own), free[0])
+            self._owners[chosen] = item.origin
+            yield document if chosen == document.id else replace(document, id=chosen)
+
+    def _is_free(self, document_id: str, origin: str) -> bool:
+        owner = self._owners.get(document_id) or self._store.catalogue.origin_of(document_id)
+        return owner is None or owner == origin
+
+
+def _names(document_id: str, item: Item, *, single: bool) -> Iterator[str]:
+    """The ids to try: the wanted one, then with more and more of the parent folders' names before it."""
+    yield document_id
+    if item.path is None:
+        yield f"{item.origin}#{document_id}"
+        return
+    parts = PurePosixPath(Path(item.origin).as_posix()).parts[1:]
+    # The id of a file is the end of its path already; that of a record has nothing of it.
+    own = len(PurePosixPath(item.id).parts) if document_id == item.id else 0
+    for count in range(own + 1, len(parts) + 1):
+        prefix = parts[len(parts) - count : len(parts) - own]
+        yield "/".join((*prefix, document_id))
+    yield f"{item.origin}#{document_id}"
+
+
+def _read(item: Item) -> tuple[bytes, str]:
+    """The bytes of an item, and the file name that they go by."""
+    if item.path is None:
+        return _fetch(item.origin)
+    try:
+        return item.path.read_bytes(), item.path.name
+    except OSError as error:
+        raise SourceError(f"the file cannot be read ({error.strerror})", "check its permissions") from error
+
+
+def _parse(data: bytes, item: Item, name: str) -> Loaded:
+    """The documents of an item; whatever a parser raises is a fault of this source alone."""
+    try:
+        loaded = parse(data, item.id, source=item.origin, name=name)
+    except SourceError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise SourceError(
+            f"the file cannot be understood ({reason[:200]})", "check that it is whole, or save it anew"
+        ) from error
+    if item.path is not None:
+        return loaded
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    pages = tuple(replace(page, url=page.url or item.origin, retrieved_at=now) for page in loaded.documents)
+    return replace(loaded, documents=pages)
+
+
+def _fetch(url: str) -> tuple[bytes, str]:
+    """One page over HTTP; raises ``SourceError`` on any failure, and above ``FETCH_BYTES``."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    request = Request(
+        url, headers={"User-Agent": "kbqa", "Accept": "text/html,application/pdf,text/plain;q=0.9,*/*;q=0.1"}
+    )
+    try:
+        with urlopen(request, timeout=FETCH_SECONDS) as response:
+            data: bytes = response.read(FETCH_BYTES + 1)
+            media_type = response.headers.get_content_type()
+            charset = response.headers.get_content_charset()
+    except HTTPError as error:
+        raise SourceError(
+            f"the server answered {error.code} {error.reason}", "open the address in a browser to check it"
+        ) from error
+    except (OSError, HTTPException, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise SourceError(
+            f"the page cannot be fetched ({reason})", "check the address and the connection"
+        ) from error
+    if len(data) > FETCH_BYTES:
+        raise SourceError(
+            f"the page is larger than {FETCH_BYTES >> 20} MB", "download it and ingest the file"
+        )
+    if charset and charset.lower() not in ("utf-8", "utf8") and media_type.startswith("text/"):
+        data = _recoded(data, charset)
+    return data, _page_name(url, media_type)
+
+
+def _recoded(data: bytes, charset: str) -> bytes:
+    """The encoding that the server names holds, as the standard says; an unknown one is left to the loader."""
+    try:
+        return data.decode(charset).encode("utf-8")
+    except (LookupError, UnicodeDecodeError):
+        return data
+
+
+def _page_name(url: str, media_type: str) -> str:
+    """A file name for a fetched page, with the suffix of its kind."""
+    name = PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).netloc
+    suffix = _MEDIA_SUFFIX.get(media_type)
+    return name if suffix is None or Path(name).suffix.lower() in SUFFIXES else name + suffix
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until a batch is written; it is then raised, between two batches."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt

@@ -1,0 +1,541 @@
+"""The command line: parses, calls, prints, and turns every error into a sentence and an exit code.
+
+Results go to stdout, everything said about them to stderr. Exit codes: 0 done, 1 something failed (and it
+says what), 2 the request itself is wrong, 130 stopped by Ctrl-C. Nothing heavy is imported before a
+command needs it, so that ``kbqa --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import io
+import logging
+import os
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from kb.errors import KBError, NoSuchDocument, SourceError, UsageError
+
+if TYPE_CHECKING:
+    from kb.batch import BatchReport, Mode, Progress
+    from kb.pipeline import KnowledgeBase
+    from kb.settings import Settings
+    from kb.types import Filters, IngestReport
+
+F = TypeVar("F", bound=Callable[..., Any])
+INTERRUPTED = 130
+PLAIN_TEXT = ("", ".txt", ".text", ".md", ".markdown")
+NAMED_FAILURES = 20
+
+
+@dataclass
+class Run:
+    """The options that every command has; the only mutable value here, filled in while they are parsed."""
+
+    kb: Path | None = None
+    json: bool = False
+    quiet: bool = False
+    debug: bool = False
+
+    def settings(self, **overrides: object) -> Settings:
+        from kb.settings import load_settings
+
+        return load_settings({"kb": self.kb, **overrides})
+
+    @contextmanager
+    def library(self, **overrides: object) -> Iterator[KnowledgeBase]:
+        """The knowledge base, open."""
+        from kb.pipeline import KnowledgeBase
+
+        settings = self.settings(**overrides)
+        with KnowledgeBase.open(settings.kb, settings) as kb:
+            yield kb
+
+    def put(self, value: object, text: Callable[[], str]) -> None:
+        """Print a result: as JSON if that was asked for, else as text."""
+        from kb.render import to_json
+
+        _print(to_json(value) if self.json else text())
+
+    def say(self, message: str) -> None:
+        """Tell the person something beside the result."""
+        if not self.quiet:
+            click.echo(message, err=True)
+
+
+# --- options -----------------------------------------------------------------------------------------
+
+
+def _remember(context: click.Context, option: click.Parameter, value: object) -> None:
+    run = context.ensure_object(Run)
+    if value and option.name:  # an option that was left out must not undo the same option before the command
+        setattr(run, option.name, value)
+
+
+def _shared(function: F) -> F:
+    """Add the options that can stand anywhere, before the command and after it."""
+    options: list[tuple[str, dict[str, Any]]] = [
+        ("--debug", {"is_flag": True, "help": "Show the traceback of an error."}),
+        ("--quiet", {"is_flag": True, "help": "No progress and no notes on stderr."}),
+        ("--json", {"is_flag": True, "help": "Print JSON, for other programs."}),
+        ("--kb", {"type": click.Path(path_type=Path), "help": "Folder of the knowledge base [.kbqa]."}),
+    ]
+    for name, attributes in options:
+        option = click.option(name, callback=_remember, expose_value=False, **attributes)
+        function = option(function)
+    return function
+
+
+def _day(last: bool) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    def convert(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+        from kb.batch import iso_date
+
+        return iso_date(value, last=last) if value else None
+
+    return convert
+
+
+def _filtered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that limit a search, and hand the command one ``filters`` for them."""
+
+    @functools.wraps(function)
+    def command(
+        *arguments: Any,
+        sources: tuple[str, ...],
+        documents: tuple[str, ...],
+        after: str | None,
+        before: str | None,
+        **options: Any,
+    ) -> Any:
+        from kb.types import Filters
+
+        return function(*arguments, filters=Filters(sources, documents, after, before), **options)
+
+    for option in (
+        click.option("--before", metavar="DATE", callback=_day(last=True), help="Published by then."),
+        click.option(
+            "--after", metavar="DATE", callback=_day(last=False), help="Published then or later (2026-04)."
+        ),
+        click.option(
+            "--document",
+            "documents",
+            metavar="ID",
+            multiple=True,
+            help="Only this document; may be repeated.",
+        ),
+        click.option(
+            "--source", "sources", metavar="NAME", multiple=True, help="Only this publisher; may be repeated."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+top_option = click.option("--top", type=click.IntRange(1, 100), help="How many passages to report [10].")
+
+
+# --- commands ----------------------------------------------------------------------------------------
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="kbqa", message="kbqa %(version)s")
+@_shared
+def cli() -> None:
+    """Ask a collection of articles; every sentence of the answer is cited, every quote is exact.
+
+    Begin with `kbqa ingest FOLDER`, then `kbqa ask "QUESTION"`.
+    """
+
+
+@cli.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--prune", is_flag=True, help="Also remove documents whose file is gone.")
+@_shared
+@click.pass_obj
+def ingest(run: Run, sources: tuple[str, ...], prune: bool) -> int:
+    """Read files, folders, web pages and records.
+
+    A list of records (.csv, .jsonl) gives one document a row. What has not changed since the last time is
+    passed over; a source that cannot be read does not stop the others.
+    """
+    from ingest.sync import ingest as ingest_sources
+    from kb.store import Store
+
+    settings = run.settings()
+    with Store.open(settings.kb, settings, create=True) as store, _progress(run, "ingesting") as progress:
+        report = ingest_sources(sources, store, prune=prune, progress=progress)
+    for failure in report.failed:
+        click.echo(f"failed: {failure.source}: {failure.error}", err=True)
+    run.put(report, lambda: _ingest_text(report))
+    return 1 if report.failed else 0
+
+
+@cli.command()
+@click.argument("question", nargs=-1, metavar="QUESTION")
+@_filtered
+@top_option
+@_shared
+@click.pass_obj
+def ask(run: Run, question: tuple[str, ...], top: int | None, filters: Filters) -> int:
+    """Answer a question, with its sources.
+
+    "-" reads the question from stdin.
+    """
+    from kb.render import answer_text
+
+    text = _words(question, "question", "ask")
+    with run.library(top=top) as kb:
+        answer = kb.ask(text, filters=filters, top=top)
+    if answer.status == "error" and not run.json:
+        raise KBError(answer.error or "the question could not be answered")
+    run.put(answer, lambda: answer_text(answer))
+    return 1 if answer.status == "error" else 0
+
+
+@cli.command()
+@click.argument("text", nargs=-1, metavar="TEXT")
+@click.option(
+    "--file", "draft", type=click.Path(path_type=Path), metavar="DRAFT", help="Check this file instead."
+)
+@_filtered
+@_shared
+@click.pass_obj
+def check(run: Run, text: tuple[str, ...], draft: Path | None, filters: Filters) -> int:
+    """Check the claims of a text or draft.
+
+    "-" reads the text from stdin.
+    """
+    from kb.render import check_text
+
+    if text and draft:
+        raise UsageError("there is both a text and a file to check", "give one of them")
+    claims = _read_draft(draft) if draft else _words(text, "text", "check")
+    with run.library() as kb:
+        report = kb.check(claims, filters=filters)
+    if report.error and not run.json:
+        raise KBError(report.error)
+    run.put(report, lambda: check_text(report))
+    return 1 if report.error else 0
+
+
+@cli.command()
+@click.argument("query", nargs=-1, metavar="QUERY")
+@_filtered
+@top_option
+@_shared
+@click.pass_obj
+def search(run: Run, query: tuple[str, ...], top: int | None, filters: Filters) -> None:
+    """Show the passages that fit a query best.
+
+    "-" reads the query from stdin.
+    """
+    from kb.render import hits_text
+
+    text = _words(query, "query", "search")
+    with run.library(top=top) as kb:
+        hits = kb.search(text, filters=filters, top=top)
+    run.put(hits, lambda: hits_text(hits))
+
+
+@cli.command()
+@_shared
+@click.pass_obj
+def documents(run: Run) -> None:
+    """List the documents."""
+    from kb.render import documents_text
+
+    with run.library() as kb:
+        listed = kb.documents()
+    run.put(listed, lambda: documents_text(listed))
+
+
+@cli.command()
+@click.argument("document_id", metavar="ID")
+@click.option("--start", type=click.IntRange(min=0), help="First character of the slice, counted from 0.")
+@click.option("--end", type=click.IntRange(min=0), help="Where the slice ends (this character is left out).")
+@_shared
+@click.pass_obj
+def show(run: Run, document_id: str, start: int | None, end: int | None) -> None:
+    """Print a document's stored text, or a slice of it."""
+    with run.library() as kb:
+        document = kb.document(document_id)
+    length = len(document.text)
+    start, end = start or 0, length if end is None else end
+    if not start <= end <= length:
+        raise UsageError(
+            f"characters {start} to {end} are not in {document_id}, which has {length}",
+            f"choose a --start and an --end from 0 to {length}",
+        )
+    run.put(document, lambda: document.text[start:end])
+
+
+@cli.command()
+@click.argument("document_ids", nargs=-1, required=True, metavar="ID...")
+@_shared
+@click.pass_obj
+def remove(run: Run, document_ids: tuple[str, ...]) -> None:
+    """Remove documents by id.
+
+    If one of the ids is unknown, nothing is removed.
+    """
+    with run.library() as kb:
+        known = {document.id for document in kb.documents()}
+        if unknown := [document_id for document_id in document_ids if document_id not in known]:
+            raise NoSuchDocument(
+                f"there is no document {', '.join(unknown)}; nothing was removed",
+                "`kbqa documents` lists the ids",
+            )
+        removed = kb.remove(list(dict.fromkeys(document_ids)))
+    run.put({"removed": removed}, lambda: f"{removed} removed.")
+
+
+@cli.command()
+@_shared
+@click.pass_obj
+def info(run: Run) -> None:
+    """Say what the knowledge base holds."""
+    with run.library() as kb:
+        facts = kb.info()
+    run.put(facts, lambda: _info_text(facts))
+
+
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path), metavar="IN")
+@click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True, metavar="OUT")
+@click.option(
+    "--mode", type=click.Choice(["ask", "check"]), default="ask", help="Answer questions or check claims."
+)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, help="How many rows are worked on at once.")
+@_filtered
+@top_option
+@_shared
+@click.pass_obj
+def batch(
+    run: Run, source: Path, target: Path, mode: Mode, workers: int, top: int | None, filters: Filters
+) -> int:
+    """Answer a list of questions, or check claims.
+
+    IN is .csv, .tsv, .jsonl or .txt (a question a line), OUT is .jsonl or .csv. The list has a column
+    "question" ("claim" or "text" with --mode check); id, source, document_id, after and before are
+    understood, other columns are carried through. A run that was cut off is continued by the same command.
+    """
+    from kb.batch import run_batch
+
+    with run.library(top=top) as kb, _progress(run, "answering") as progress:
+        report = run_batch(
+            kb,
+            source,
+            target,
+            mode=mode,
+            workers=workers,
+            filters=filters,
+            top=top,
+            progress=progress,
+        )
+    for failure in report.failed[:NAMED_FAILURES]:
+        click.echo(f"failed: row {failure.source}: {failure.error}", err=True)
+    if (more := len(report.failed) - NAMED_FAILURES) > 0:
+        click.echo(f"failed: {more} more rows (the column error says why)", err=True)
+    run.put(report, lambda: _batch_text(report, target))
+    return 1 if report.failed else 0
+
+
+@cli.command()
+@click.option("--host", help="Address to listen on [127.0.0.1: this machine only].")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on [7860].")
+@_shared
+@click.pass_obj
+def serve(run: Run, host: str | None, port: int | None) -> None:
+    """Start the web app; Ctrl-C ends it."""
+    settings = run.settings(host=host, port=port)
+
+    import app
+
+    app.main(settings)
+
+
+# --- what commands read and print --------------------------------------------------------------------
+
+
+def _words(arguments: tuple[str, ...], noun: str, command: str) -> str:
+    """The words of a question as they were typed, quoted or not; ``-`` stands for stdin."""
+    if arguments == ("-",):
+        from kb.batch import decode
+
+        text = decode(click.get_binary_stream("stdin").read()).strip()
+    else:
+        text = " ".join(arguments).strip()
+    if not text:
+        raise UsageError(f"there is no {noun}", f'write it after the command: kbqa {command} "…"')
+    return text
+
+
+def _read_draft(path: Path) -> str:
+    """The text of a draft; plain text is taken letter by letter, other formats as ingestion reads them."""
+    if path.suffix.lower() in PLAIN_TEXT:
+        from kb.batch import decode
+
+        return decode(path.read_bytes())
+    from ingest.load import load
+
+    loaded = load(path, path.name)
+    if not loaded.documents:
+        reason = loaded.failures[0].error if loaded.failures else "it holds no text"
+        raise SourceError(f"{path} cannot be read ({reason})", "save it as .txt, .md, .docx, .html or .pdf")
+    return "\n\n".join(document.text for document in loaded.documents)
+
+
+def _print(text: str) -> None:
+    """Print to stdout; a reader who has seen enough (``| head -1``) is no error."""
+    try:
+        click.echo(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _ingest_text(report: IngestReport) -> str:
+    counts = [("added", report.added), ("updated", report.updated), ("unchanged", report.unchanged)]
+    counts += [("removed", report.removed), ("failed", len(report.failed))]
+    done = ", ".join(f"{count} {what}" for what, count in counts if count) or "nothing to read"
+    return f"{done}; {report.passages} new passages in {report.seconds:.1f} s."
+
+
+def _batch_text(report: BatchReport, target: Path) -> str:
+    resumed = f" ({report.resumed} from an earlier run)" if report.resumed else ""
+    return (
+        f"{report.done} rows{resumed}: {report.answered} answered, {report.not_found} not found, "
+        f"{len(report.failed)} failed, in {report.seconds:.1f} s. Written to {target}."
+    )
+
+
+def _info_text(facts: dict[str, Any]) -> str:
+    width = max(map(len, facts), default=0)
+    return "\n".join(f"{name.replace('_', ' '):<{width}}  {_fact_text(fact)}" for name, fact in facts.items())
+
+
+def _fact_text(fact: object) -> str:
+    if isinstance(fact, dict):
+        return ", ".join(f"{name} {_fact_text(value)}" for name, value in fact.items())
+    if isinstance(fact, (list, tuple)):
+        return ", ".join(map(str, fact))
+    return f"{fact:,}" if isinstance(fact, int) else "-" if fact is None else str(fact)
+
+
+@contextmanager
+def _progress(run: Run, verb: str) -> Iterator[Progress]:
+    """Something to tell the progress to: a bar on a terminal, else a line now and then."""
+    if run.quiet:
+        yield lambda done, total, name: None
+    elif sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(desc=verb, unit="", leave=False, dynamic_ncols=True, file=sys.stderr) as bar:
+
+            def advance(done: int, total: int, name: str) -> None:
+                bar.total = total
+                bar.set_postfix_str(name[-40:], refresh=False)
+                bar.update(done - bar.n)
+
+            yield advance
+    else:
+        yield _lines(verb)
+
+
+def _lines(verb: str, every_s: float = 5.0) -> Progress:
+    last = time.monotonic()
+
+    def advance(done: int, total: int, name: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every_s:
+            last = time.monotonic()
+            click.echo(f"{verb}: {done} of {total}", err=True)
+
+    return advance
+
+
+# --- errors ------------------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``kbqa`` and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a letter must not cost the answer
+    run = Run()
+    _listen(run)
+    try:
+        code = cli.main(arguments, prog_name="kbqa", standalone_mode=False, obj=run)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted: run the same command to go on.", err=True)
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001  the one place where an error becomes a sentence
+        if run.debug:
+            traceback.print_exc()
+        explained = explain(error)
+        click.echo(f"Error: {_capital(str(explained))}", err=True)
+        code = explained.exit_code
+    sys.exit(code or 0)
+
+
+def explain(error: Exception) -> KBError:
+    """Any error as one that a person can act on."""
+    if isinstance(error, KBError):
+        return error
+    if isinstance(error, OSError):
+        return _explain_os(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return KBError(f"the package {error.name} is not installed", "install kbqa again, with what it needs")
+    return KBError(
+        f"this should not have happened ({type(error).__name__}: {error})",
+        "it is a defect; the same command with --debug shows where",
+    )
+
+
+def _explain_os(error: OSError) -> KBError:
+    name = error.filename if error.filename is not None else "a file"
+    known: dict[int | None, tuple[str, str]] = {
+        errno.ENOSPC: ("the disk is full", "free some space and run the command again"),
+        errno.EDQUOT: ("the disk quota is used up", "free some space and run the command again"),
+        errno.EACCES: (f"{name} may not be read or written", "check its permissions"),
+        errno.EPERM: (f"{name} may not be changed", "check its permissions"),
+        errno.EROFS: (f"{name} is on a read-only disk", "choose a place that can be written"),
+        errno.ENOENT: (f"there is no {name}", "check the path"),
+        errno.EISDIR: (f"{name} is a folder", "name a file"),
+        errno.ENOTDIR: (f"{name} lies below something that is not a folder", "check the path"),
+    }
+    message, cure = known.get(error.errno, (str(error), "check the path and run the command again"))
+    return KBError(message, cure)
+
+
+def _listen(run: Run) -> None:
+    """Show warnings of any kind as plain sentences on stderr."""
+
+    class Say(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            run.say(f"Note: {_capital(record.getMessage())}")
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        run.say(f"Note: {message}")
+
+    for name in ("kb", "ingest"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [Say(logging.WARNING)], False
+    warnings.showwarning = show
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

@@ -1,0 +1,537 @@
+"""Answers without a model: the sentences that answer, quoted and cited, or a refusal.
+
+Every sentence of the best passages is a candidate. A candidate is described by a few dozen numbers
+(``FEATURES``: what of the question it holds, how near it is in meaning, whether it has the kind of thing
+that was asked for), and two small fitted models read them: one orders the candidates, the other says how
+likely the best one answers at all. Below its threshold the answer is a refusal. Weights, threshold and
+the data they were fitted on are in ``extract.json``; ``benchmarks/fit_extract.py`` makes that file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb.question import Question
+from kb.retrieve import Weights
+from kb.text import amounts, content_words, dates, fold, names, sentence_spans, words
+from kb.types import Answer, Citation, Hit, Sentence
+
+Matrix = NDArray[np.float64]
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+
+READ = 10  # hits whose sentences are read
+MAX_WORDS = 80
+MAX_WORDS_LIST = 110
+MAX_SENTENCES = 3
+MAX_SENTENCES_LIST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A sentence of a hit; ``start`` and ``end`` are offsets in its document."""
+
+    hit: Hit
+    start: int
+    end: int
+    text: str
+    before: str
+    after: str
+    index: int
+    stems: frozenset[str]
+    names: frozenset[str]
+    has_amount: bool
+    has_date: bool
+
+    @property
+    def faq(self) -> str | None:
+        """The question that this sentence is part of the answer to, in a FAQ."""
+        section = self.hit.passage.section
+        return section if section and section.rstrip().endswith("?") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The candidates for a question, best first, and how likely the best one answers it."""
+
+    candidates: tuple[Candidate, ...]
+    scores: tuple[float, ...]
+    probability: float
+
+
+# ------------------------------------------------------------------------------------- candidates
+
+
+def candidates(hits: Sequence[Hit]) -> list[Candidate]:
+    """The sentences of the hits that can stand in an answer: no headings, no questions."""
+    return [candidate for hit in hits[:READ] for candidate in _of_hit(hit)]
+
+
+def _of_hit(hit: Hit) -> list[Candidate]:
+    passage = hit.passage
+    spans = [
+        span for span in sentence_spans(passage.text) if not _is_heading(passage.text[slice(*span)], hit)
+    ]
+    found = []
+    for index, (start, end) in enumerate(spans):
+        text = passage.text[start:end]
+        if text.endswith("?") or not any(c.isalnum() for c in text):
+            continue
+        start += len(re.match(r"(?:[-*\u2022\u25b8\u2013]\s+)?", text).group())  # type: ignore[union-attr]
+        text = passage.text[start:end]
+        traits = _traits(text)
+        found.append(
+            Candidate(
+                hit=hit,
+                start=passage.start + start,
+                end=passage.start + end,
+                text=text,
+                before=passage.text[slice(*spans[index - 1])] if index else "",
+                after=passage.text[slice(*spans[index + 1])] if index + 1 < len(spans) else "",
+                index=index,
+                stems=traits.stems,
+                names=traits.names,
+                has_amount=traits.has_amount,
+                has_date=traits.has_date,
+            )
+        )
+    return found
+
+
+def _is_heading(text: str, hit: Hit) -> bool:
+    return text in (hit.passage.section, hit.source.title)
+
+
+@dataclass(frozen=True, slots=True)
+class _Traits:
+    stems: frozenset[str]
+    names: frozenset[str]
+    has_amount: bool
+    has_date: bool
+    length: int
+
+
+@lru_cache(maxsize=20_000)
+def _traits(text: str) -> _Traits:
+    found = words(text)
+    return _Traits(
+        stems=frozenset(w.stem for w in found),
+        names=frozenset(fold(text[s:e]) for s, e in names(text)),
+        has_amount=any(a.kind != "year" for a in amounts(text)),
+        has_date=bool(dates(text)),
+        length=len(found),
+    )
+
+
+# --------------------------------------------------------------------------------------- features
+
+_REASON = re.compile(
+    r"\b(?:because|since|due to|owing to|thanks to|as a result|so that|in order to|therefore|hence|caused?"
+    r"|leads? to|led to|reason|means? that|helps?|allows?|makes?)\b",
+    re.IGNORECASE,
+)
+_PLACE = re.compile(r"\b(?:in|at|near|from|to|across|outside|inside|on)\s+(?:the\s+)?[A-Z]")
+_POINTS_BACK = re.compile(
+    r"(?:it|they|he|she|this|these|those|that|such|its|their|his|her|here|there"
+    r"|the (?:company|firm|former|latter|project|deal|plan|report|same))\b",
+    re.IGNORECASE,
+)
+
+FEATURES = (
+    "covered",
+    "covered_nearby",
+    "covered_passage",
+    "covered_heading",
+    "names",
+    "names_nearby",
+    "numbers",
+    "cosine",
+    "cosine_nearby",
+    "cosine_passage",
+    "fused",
+    "first_hit",
+    "pairs",
+    "kind_found",
+    "kind_missing",
+    "new_words",
+    "length",
+    "short",
+    "points_back",
+    "opens_passage",
+    "faq",
+)
+
+
+def features(question: Question, weights: Weights, found: Sequence[Candidate], embed: Embed) -> Matrix:
+    """The numbers that describe each candidate, shape (len(found), len(FEATURES)); see ``FEATURES``."""
+    if not found:
+        return np.zeros((0, len(FEATURES)))
+    texts = [c.text for c in found]
+    windows = [_window(c) for c in found]
+    vectors = embed([question.search_text, *texts, *windows])
+    cosines, nearby = np.split(vectors[1:] @ vectors[0], 2)
+    rows = [
+        _row(question, weights, candidate, float(cosine), float(near))
+        for candidate, cosine, near in zip(found, cosines, nearby, strict=True)
+    ]
+    return np.array(rows, dtype=np.float64)
+
+
+def _window(candidate: Candidate) -> str:
+    """A sentence with its subject: the section it stands under and the sentence before."""
+    passage = candidate.hit.passage
+    parts = [candidate.hit.source.title, passage.section or "", candidate.before, candidate.text]
+    return " ".join(dict.fromkeys(part for part in parts if part))
+
+
+def _row(question: Question, weights: Weights, c: Candidate, cosine: float, nearby: float) -> list[float]:
+    passage, source = c.hit.passage, c.hit.source
+    heading = _traits(f"{source.title} {passage.section or ''}")
+    around = c.stems | _traits(c.before).stems | _traits(c.after).stems | heading.stems
+    whole = _traits(passage.text)
+    asked = {w.stem for w in question.words}
+    numbers = {s for s in asked if s[0].isdigit()}
+    found, missing = _kind(question, c)
+    own_names = frozenset().union(*(n.split() for n in question.names)) if question.names else frozenset()
+    length = _traits(c.text).length
+    return [
+        weights.coverage(c.stems),
+        weights.coverage(around),
+        weights.coverage(whole.stems | heading.stems),
+        weights.coverage(heading.stems),
+        _share(own_names, fold(c.text)),
+        _share(own_names, fold(f"{source.title} {passage.section or ''} {passage.text}")),
+        _share(frozenset(numbers), fold(f"{c.before} {c.text} {c.after}")),
+        cosine,
+        nearby,
+        c.hit.dense if c.hit.dense is not None else 0.25,
+        c.hit.score,
+        1.0 / c.hit.rank,
+        _pairs(question, c),
+        found,
+        missing,
+        math.log1p(len(c.stems - asked)),
+        math.log1p(length),
+        float(length < 5),
+        float(bool(_POINTS_BACK.match(c.text))),
+        float(c.index == 0),
+        weights.coverage(_traits(c.faq).stems) if c.faq else 0.0,
+    ]
+
+
+def _share(wanted: frozenset[str], text: str) -> float:
+    """The share of ``wanted`` that stands in ``text``; 1 if nothing is wanted."""
+    if not wanted:
+        return 1.0
+    return sum(w in text for w in wanted) / len(wanted)
+
+
+def _pairs(question: Question, candidate: Candidate) -> float:
+    """The share of neighbouring content words of the question that are close together in the sentence."""
+    asked = [w.stem for w in question.words]
+    pairs = list(pairwise(asked))
+    if not pairs:
+        return 0.0
+    place: dict[str, list[int]] = {}
+    for n, word in enumerate(words(candidate.text)):
+        place.setdefault(word.stem, []).append(n)
+    near = sum(any(abs(i - j) <= 4 for i in place.get(a, ()) for j in place.get(b, ())) for a, b in pairs)
+    return near / len(pairs)
+
+
+def _kind(question: Question, c: Candidate) -> tuple[float, float]:
+    """Whether the sentence has the kind of thing that is asked for: (found, missing), each 0 or 1."""
+    asked = fold(question.search_text)
+    new_name = any(name not in asked for name in c.names)
+    match question.kind:
+        case "who":
+            found = new_name
+        case "when":
+            found = c.has_date
+        case "where":
+            found = new_name and bool(_PLACE.search(c.text))
+        case "how_many" | "how_much":
+            found = c.has_amount and any(fold(c.text[a.start : a.end]) not in asked for a in amounts(c.text))
+        case "why":
+            found = bool(_REASON.search(c.text))
+        case _:
+            return 0.0, 0.0
+    return float(found), float(not found)
+
+
+# ----------------------------------------------------------------------------------------- models
+
+SUMMARY = (
+    "best",
+    "margin",
+    "margin_document",
+    "agreement",
+    "max_cosine",
+    "max_covered",
+    "max_covered_nearby",
+    "max_covered_passage",
+    "rarest_missing",
+    "rarest_missing_passage",
+    "unknown",
+    "words",
+    "names_asked",
+    "top_dense",
+    "dense_gap",
+    "is_wh_typed",
+)
+
+
+def summarise(
+    question: Question, weights: Weights, found: Sequence[Candidate], rows: Matrix, scores: Matrix
+) -> Matrix:
+    """What speaks for and against the question being answered at all: ``SUMMARY``, then the best row."""
+    order = np.argsort(-scores, kind="stable")
+    best = found[order[0]]
+    column = {name: rows[:, n] for n, name in enumerate(FEATURES)}
+    others = [scores[i] for i in order[1:]]
+    elsewhere = [
+        scores[i] for i in order[1:] if found[i].hit.passage.document_id != best.hit.passage.document_id
+    ]
+    dense = sorted({c.hit.dense or 0.0 for c in found}, reverse=True)
+    top_rarity = max(weights.rarity.values(), default=1.0) or 1.0
+    heading = _traits(f"{best.hit.source.title} {best.hit.passage.section or ''}").stems
+    around = best.stems | _traits(best.before).stems | _traits(best.after).stems | heading
+    whole = _traits(best.hit.passage.text).stems | heading
+    summary = [
+        scores[order[0]],
+        scores[order[0]] - (others[0] if others else scores[order[0]] - 5),
+        scores[order[0]] - (elsewhere[0] if elsewhere else scores[order[0]] - 5),
+        float(np.mean([found[i].hit.passage == best.hit.passage for i in order[:3]])),
+        column["cosine"].max(),
+        column["covered"].max(),
+        column["covered_nearby"].max(),
+        column["covered_passage"].max(),
+        max((r for s, r in weights.rarity.items() if s not in around), default=0.0) / top_rarity,
+        max((r for s, r in weights.rarity.items() if s not in whole), default=0.0) / top_rarity,
+        sum(not known for known in weights.known.values()) / max(len(weights.known), 1),
+        math.log1p(len(weights.rarity)),
+        float(len(question.names)),
+        dense[0] if dense else 0.0,
+        (dense[0] - dense[min(4, len(dense) - 1)]) if dense else 0.0,
+        float(question.kind in {"who", "when", "where", "how_many", "how_much"}),
+    ]
+    return np.array([*summary, *rows[order[0]]], dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The fitted weights; ``order`` ranks candidates, ``answerable`` gives the probability of an answer."""
+
+    order: Matrix
+    mean: Matrix
+    scale: Matrix
+    answerable: Matrix
+    bias: float
+    threshold: float
+
+    def score(self, rows: Matrix) -> Matrix:
+        return rows @ self.order
+
+    def probability(self, summary: Matrix) -> float:
+        z = float(((summary - self.mean) / self.scale) @ self.answerable + self.bias)
+        return 1.0 / (1.0 + math.exp(-z))
+
+
+@lru_cache(maxsize=1)
+def load_model() -> Model:
+    """The model that is shipped, from ``extract.json``."""
+    data = json.loads(Path(__file__).with_name("extract.json").read_text(encoding="utf-8"))
+    order = np.array([data["order"][name] for name in FEATURES])
+    names_ = [*SUMMARY, *(f"best_{name}" for name in FEATURES)]
+    column = {
+        key: np.array([data["answerable"][name][key] for name in names_])
+        for key in ("weight", "mean", "scale")
+    }
+    return Model(order, column["mean"], column["scale"], column["weight"], data["bias"], data["threshold"])
+
+
+def read(question: Question, weights: Weights, hits: Sequence[Hit], embed: Embed, model: Model) -> Reading:
+    """Order the sentences of the hits by how well they answer."""
+    found = candidates(hits)
+    if not found:
+        return Reading((), (), 0.0)
+    rows = features(question, weights, found, embed)
+    scores = model.score(rows)
+    order = np.argsort(-scores, kind="stable")
+    probability = model.probability(summarise(question, weights, found, rows, scores))
+    return Reading(tuple(found[i] for i in order), tuple(float(scores[i]) for i in order), probability)
+
+
+# ---------------------------------------------------------------------------------------- answers
+
+
+def compose(question: Question, reading: Reading, hits: tuple[Hit, ...], model: Model) -> Answer:
+    """The answer in the words of the documents, or a refusal that shows the closest passages."""
+    if not reading.candidates or reading.probability < model.threshold:
+        return Answer(question.text, "not_found", hits=hits, confidence=1.0 - reading.probability)
+    chosen = choose(question, reading)
+    citations = tuple(cite(n, c.hit, c.start, c.end) for n, c in enumerate(chosen, start=1))
+    text, sentences = "", []
+    for citation in citations:
+        start = len(text)
+        text += citation.quote
+        sentences.append(Sentence(citation.quote, start, len(text), (citation.n,), "verbatim"))
+        text += f" [{citation.n}] "
+    return Answer(
+        question.text,
+        "answered",
+        text=text.rstrip(),
+        sentences=tuple(sentences),
+        citations=citations,
+        hits=hits,
+        confidence=reading.probability,
+        notices=disagreements(question, reading),
+    )
+
+
+def cite(n: int, hit: Hit, start: int, end: int) -> Citation:
+    """A citation of ``document.text[start:end]``, which must lie within the hit's passage."""
+    passage, source = hit.passage, hit.source
+    return Citation(
+        n=n,
+        document_id=passage.document_id,
+        title=source.title,
+        publisher=source.publisher,
+        author=source.author,
+        published=source.published,
+        url=source.url,
+        section=passage.section,
+        page=passage.page,
+        start=start,
+        end=end,
+        quote=passage.text[start - passage.start : end - passage.start],
+    )
+
+
+def choose(question: Question, reading: Reading) -> list[Candidate]:
+    """The sentences of the answer in the order in which they are read."""
+    best = reading.candidates[0]
+    most_words, most = (
+        (MAX_WORDS_LIST, MAX_SENTENCES_LIST) if question.wants_list else (MAX_WORDS, MAX_SENTENCES)
+    )
+    if best.faq and weigh_alike(question, best.faq):
+        return _within(_of_passage(reading, best), MAX_WORDS_LIST, MAX_SENTENCES_LIST)
+    chosen = _with_lead(reading, best)
+    for candidate, score in zip(reading.candidates[1:], reading.scores[1:], strict=True):
+        if score < reading.scores[0] - NEAR or len(chosen) >= most:
+            break
+        if not any(_alike(candidate, c) for c in chosen):
+            chosen = _within([*chosen, candidate], most_words, most)
+    first = {c.hit.passage.document_id: n for n, c in reversed(list(enumerate(reading.candidates)))}
+    return sorted(chosen, key=lambda c: (first[c.hit.passage.document_id], c.start))
+
+
+NEAR = 1.0  # a further sentence may be this much (in log odds) less likely the answer than the best one
+
+
+def weigh_alike(question: Question, other: str) -> bool:
+    """Whether a FAQ's question asks for what was asked: most of the content words of either are shared."""
+    asked, there = {w.stem for w in question.words}, {w.stem for w in content_words(other)}
+    return bool(asked and there) and len(asked & there) / min(len(asked), len(there)) >= 0.5
+
+
+def _of_passage(reading: Reading, candidate: Candidate) -> list[Candidate]:
+    same = [c for c in reading.candidates if c.hit.passage == candidate.hit.passage]
+    return sorted(same, key=lambda c: c.start)
+
+
+def _with_lead(reading: Reading, candidate: Candidate) -> list[Candidate]:
+    """The sentence, and the one before it if it cannot be understood alone ("It is ...")."""
+    if not _POINTS_BACK.match(candidate.text):
+        return [candidate]
+    before = [c for c in _of_passage(reading, candidate) if c.index == candidate.index - 1]
+    return _within([candidate, *before], MAX_WORDS, 2)
+
+
+def _within(sentences: Sequence[Candidate], most_words: int, most: int) -> list[Candidate]:
+    """The first sentences that fit; the very first one always does."""
+    kept: list[Candidate] = []
+    total = 0
+    for sentence in sentences[:most]:
+        total += len(sentence.text.split())
+        if kept and total > most_words:
+            break
+        kept.append(sentence)
+    return kept
+
+
+def _alike(one: Candidate, other: Candidate) -> bool:
+    return len(one.stems & other.stems) >= 0.7 * min(len(one.stems), len(other.stems))
+
+
+def disagreements(question: Question, reading: Reading) -> tuple[str, ...]:
+    """A notice where documents give different values for what was asked."""
+    if question.kind not in {"how_many", "how_much", "when"}:
+        return ()
+    values: dict[str, tuple[str, Candidate]] = {}
+    for candidate, score in zip(reading.candidates[:8], reading.scores[:8], strict=True):
+        if score < reading.scores[0] - NEAR:
+            break
+        value = _value(question, candidate)
+        if value and candidate.hit.passage.document_id not in {
+            c.hit.passage.document_id for _, c in values.values()
+        }:
+            values.setdefault(value[0], (value[1], candidate))
+    if len(values) < 2:
+        return ()
+    parts = [f"{shown} ({_named(c)})" for shown, c in values.values()]
+    return ("Sources differ: " + "; ".join(parts) + ".",)
+
+
+def _value(question: Question, candidate: Candidate) -> tuple[str, str] | None:
+    """The one value in a sentence of the kind asked for, as (comparable form, as printed)."""
+    asked = fold(question.search_text)
+    if question.kind == "when":
+        found = [
+            (f"{d.year}-{d.month}", candidate.text[d.start : d.end]) for d in dates(candidate.text) if d.year
+        ]
+    else:
+        found = [
+            (f"{a.value:g} {a.unit}", candidate.text[a.start : a.end])
+            for a in amounts(candidate.text)
+            if a.kind != "year"
+        ]
+    new = [(value, shown) for value, shown in found if fold(shown) not in asked]
+    return new[0] if len({v for v, _ in new}) == 1 else None
+
+
+def _named(candidate: Candidate) -> str:
+    source = candidate.hit.source
+    return ", ".join(
+        part for part in (source.title or candidate.hit.passage.document_id, source.published) if part
+    )
+
+
+def remembering(embed: Embed, size: int = 20_000) -> Embed:
+    """``embed`` with a memory for the last ``size`` texts: the same sentences are read for many questions."""
+    known: dict[str, NDArray[np.float32]] = {}
+    lock = threading.Lock()
+
+    def embed_remembered(texts: Sequence[str]) -> NDArray[np.float32]:
+        with lock:
+            vectors = {text: known[text] for text in texts if text in known}
+        new = [text for text in dict.fromkeys(texts) if text not in vectors]
+        if new:
+            vectors.update(zip(new, embed(new), strict=True))
+            with lock:
+                known.update((text, vectors[text]) for text in new)
+                for text in list(known)[: max(0, len(known) - size)]:
+                    del known[text]
+        return np.stack([vectors[text] for text in texts])
+
+    return embed_remembered

@@ -1,0 +1,178 @@
+"""``KnowledgeBase``: opened once, then asked, searched and checked. The lines that join the steps.
+
+    question -> analyse -> search -> read -> compose -> Answer
+
+Safe to share among threads. A question always sees what other processes ingested before it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kb import extract, verify
+from kb.errors import UsageError
+from kb.question import MAX_CHARACTERS, Question, analyse
+from kb.retrieve import search
+from kb.settings import Settings, load_settings
+from kb.spelling import correct
+from kb.store import Store
+from kb.types import Answer, CheckReport, Document, DocumentSummary, Filters, Hit, Turn
+
+if TYPE_CHECKING:
+    from langchain_core.retrievers import BaseRetriever
+    from langchain_core.runnables import Runnable
+
+NO_FILTERS = Filters()
+
+
+class KnowledgeBase:
+    """An open knowledge base.
+
+    >>> with KnowledgeBase.open(".kbqa") as kb:            # doctest: +SKIP
+    ...     print(kb.ask("What is driving the build-out?").text)
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.store = store
+        self.settings = settings
+        self._embed = extract.remembering(store.embedder.embed)
+
+    @classmethod
+    def open(cls, folder: Path | str | None = None, settings: Settings | None = None) -> KnowledgeBase:
+        """Open the knowledge base in ``folder`` (default: the setting ``kb``, ``.kbqa``).
+
+        Raises ``NoKnowledgeBase`` if nothing has been ingested there, ``EmbedderMismatch`` if it was built
+        with another embedding model than the settings name.
+        """
+        settings = settings or load_settings()
+        if folder is not None:
+            settings = replace(settings, kb=Path(folder))
+        return cls(Store.open(settings.kb, settings), settings)
+
+    def close(self) -> None:
+        self.store.close()
+
+    def __enter__(self) -> KnowledgeBase:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Asking
+
+    def ask(
+        self,
+        question: str,
+        *,
+        filters: Filters = NO_FILTERS,
+        history: Sequence[Turn] = (),
+        top: int | None = None,
+    ) -> Answer:
+        """Answer from the documents, every sentence cited, or refuse and show the closest passages.
+
+        ``history`` holds the earlier turns, oldest first, so that a follow-up is understood. A question
+        that cannot be one (empty, too long) gives an answer with status ``error``.
+        """
+        started = time.perf_counter()
+        try:
+            answer = self._answer(question, filters, history, top or self.settings.top)
+        except UsageError as error:
+            answer = Answer(question=question, status="error", error=str(error))
+        return replace(answer, seconds=time.perf_counter() - started)
+
+    def _answer(self, text: str, filters: Filters, history: Sequence[Turn], top: int) -> Answer:
+        question, notices = self._understand(text, history)
+        hits, weights = self._hits(question, filters, max(top, extract.READ))
+        model = extract.load_model()
+        reading = extract.read(question, weights, hits, self._embed, model)
+        answer = extract.compose(question, reading, self._distinct(hits, top), model)
+        return replace(answer, question=text, notices=(*notices, *answer.notices))
+
+    def search(self, query: str, *, filters: Filters = NO_FILTERS, top: int | None = None) -> tuple[Hit, ...]:
+        """The passages nearest to a query, best first."""
+        question, _ = self._understand(query, ())
+        top = top or self.settings.top
+        return tuple(self._hits(question, filters, top)[0][:top])
+
+    def check(self, text: str, *, filters: Filters = NO_FILTERS) -> CheckReport:
+        """Judge every claim of a text against the documents."""
+        started = time.perf_counter()
+
+        def find(claim: str) -> Sequence[Hit]:
+            return self._hits(analyse(claim), filters, extract.READ)[0]
+
+        try:
+            claims = verify.check(_usable(text, limit=200_000), find, self._embed)
+        except UsageError as error:
+            return CheckReport(text=text, error=str(error))
+        return CheckReport(text=text, claims=claims, seconds=time.perf_counter() - started)
+
+    def _understand(self, text: str, history: Sequence[Turn]) -> tuple[Question, tuple[str, ...]]:
+        _usable(text, limit=MAX_CHARACTERS)
+        corrected, notices = correct(text, self.store.catalogue, self._is_word)
+        return analyse(corrected, history), notices
+
+    def _is_word(self, word: str) -> bool:
+        # A tokenizer keeps the common words of its language whole.
+        return self.store.embedder.count_tokens([word.lower()])[0] <= 1
+
+    def _hits(self, question: Question, filters: Filters, limit: int) -> tuple[list[Hit], Any]:
+        return search(self.store, question.search_text, question.words, filters=filters, limit=limit)
+
+    def _distinct(self, hits: Sequence[Hit], top: int) -> tuple[Hit, ...]:
+        """The first ``top`` hits, a text that stands in several documents only once."""
+        seen: dict[str, Hit] = {}
+        for hit in hits:
+            seen.setdefault(hit.passage.text, hit)
+        return tuple(replace(hit, rank=rank) for rank, hit in enumerate(list(seen.values())[:top], start=1))
+
+    # The library
+
+    def documents(self) -> list[DocumentSummary]:
+        """All documents, by id."""
+        return self.store.catalogue.documents()
+
+    def document(self, document_id: str) -> Document:
+        """A document with its stored text; raises ``NoSuchDocument``."""
+        return self.store.catalogue.document(document_id)
+
+    def remove(self, document_ids: Sequence[str]) -> int:
+        """Remove documents; raises ``NoSuchDocument`` for an unknown id, and then removes none."""
+        for document_id in document_ids:
+            self.document(document_id)
+        with self.store.writer() as writer:
+            return writer.remove(document_ids)
+
+    def info(self) -> dict[str, Any]:
+        """Figures about the knowledge base, as ``kbqa info --json`` prints them."""
+        return self.store.info()
+
+    def key_questions(self, limit: int = 5) -> list[str]:
+        """Questions that the documents themselves ask and answer, to offer as examples."""
+        return self.store.catalogue.questions(limit)
+
+    # LangChain
+
+    def as_retriever(self, *, top: int | None = None, filters: Filters = NO_FILTERS) -> BaseRetriever:
+        """A LangChain retriever over this knowledge base."""
+        from kb.langchain import retriever
+
+        return retriever(self, top=top, filters=filters)
+
+    def as_runnable(self) -> Runnable[Any, Answer]:
+        """A LangChain Runnable from a question (text, or a dict with ``question``) to an ``Answer``."""
+        from kb.langchain import runnable
+
+        return runnable(self)
+
+
+def _usable(text: str, *, limit: int) -> str:
+    if not isinstance(text, str) or not any(c.isalnum() for c in text):
+        raise UsageError("there is no question", "write one in words")
+    if len(text) > limit:
+        raise UsageError(f"the text has {len(text):,} characters", f"keep it below {limit:,}")
+    return text

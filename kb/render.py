@@ -1,0 +1,474 @@
+"""What people read: answers, verdicts, passages and documents as terminal text, HTML and JSON.
+
+The only module that formats or escapes, so the command line, batches and the web page agree. In HTML
+everything that comes from a document or a person passes ``_e``; nothing is ever read as Markdown, LaTeX
+or HTML, so a text that contains any of these shows it as it was written. An element that opens a source
+carries ``data-doc``, ``data-start`` and ``data-end``: the page reads these, whatever the source's format.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from kb.types import (
+    Answer,
+    CheckReport,
+    Citation,
+    Document,
+    DocumentSummary,
+    Hit,
+    Passage,
+    Section,
+    Source,
+    Verdict,
+)
+
+REFUSAL = "The documents do not say."
+CLOSEST = 3
+VERDICTS = {"supported": "Supported", "contradicted": "Contradicted", "not_found": "Not found"}
+
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+_DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?!\d)")
+_MARKER = re.compile(r"\s*\[(\d+)\]")
+_WEB_ADDRESS = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+# ------------------------------------------------------------------------------------------ words
+
+
+def date_in_words(published: str | None) -> str:
+    """``2026-04-28`` (or a date-time) as ``28 April 2026``; a year or a month alone keep their precision."""
+    found = _DATE.match(published or "")
+    if not found:
+        return published or ""
+    year, month, day = found.groups()
+    if not month or not 1 <= int(month) <= 12:
+        return year
+    return " ".join(([str(int(day))] if day else []) + [_MONTHS[int(month) - 1], year])
+
+
+def excerpt(text: str, limit: int = 200) -> str:
+    """``text`` on one line, cut at a word near ``limit`` characters."""
+    line = " ".join(text.split())
+    if len(line) <= limit:
+        return line
+    cut = line[:limit]
+    return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip(" ,;:–-") + " …"
+
+
+def _facts(
+    of: Citation | Document | DocumentSummary | Hit, section: str | None = None, page: int | None = None
+) -> list[str]:
+    """Publisher, author, date, section and page, those that are known, in that order."""
+    about = of.source if isinstance(of, Hit) else of
+    known = [about.publisher, about.author, date_in_words(about.published), section]
+    return [fact for fact in known if fact] + ([f"page {page}"] if page else [])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+# ------------------------------------------------------------------------------------ terminal text
+
+
+def answer_text(answer: Answer) -> str:
+    """An answer for a terminal: the text, its numbered sources, then the notices."""
+    if answer.status == "error":
+        return _plain(answer.error or "The question could not be answered.")
+    parts = [answer.text, *map(_citation_text, answer.citations)]
+    if answer.status == "not_found":
+        parts = [REFUSAL, *_closest_text(answer.hits)]
+    return _plain("\n\n".join([*parts, *(f"Note: {notice}" for notice in answer.notices)]))
+
+
+def check_text(report: CheckReport) -> str:
+    """The verdicts on a text for a terminal, each with its evidence."""
+    if report.error:
+        return _plain(report.error)
+    if not report.claims:
+        return "There is no claim to check in this text."
+    return _plain("\n\n".join(_verdict_text(verdict) for verdict in report.claims))
+
+
+def hits_text(hits: Sequence[Hit]) -> str:
+    """Passages found, best first, for a terminal."""
+    return _plain("\n\n".join(_hit_text(hit, f"{hit.score:.2f}") for hit in hits) or "No passages found.")
+
+
+def documents_text(documents: Sequence[DocumentSummary]) -> str:
+    """The library as lines of id, date, publisher, title and number of passages, in columns."""
+    if not documents:
+        return "No documents."
+    rows = [
+        (
+            *(_line(d.id), (d.published or "")[:10], _line(d.publisher or ""), _line(d.title)),
+            _count(d.passages, "passage"),
+        )
+        for d in documents
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligned = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(map(str.rstrip, aligned))
+
+
+def copy_text(answer: Answer) -> str:
+    """Question, answer and sources as text to paste into a message or a draft."""
+    sources = "\n".join(
+        f"[{c.n}] " + ", ".join(filter(None, [_line(c.title), *_facts(c, c.section, c.page), c.url or ""]))
+        for c in answer.citations
+    )
+    return _plain("\n\n".join(filter(None, (answer.question, answer.text or REFUSAL, sources))))
+
+
+def to_json(value: Any) -> str:
+    """Anything with ``to_dict()``, a sequence of such, or plain data, as indented JSON."""
+    text = json.dumps(_data(value), ensure_ascii=False, indent=2)
+    return text.encode("utf-8", "backslashreplace").decode()  # a stray surrogate becomes its JSON escape
+
+
+def show_command(document_id: str, start: int, end: int) -> str:
+    """The command that prints these characters of the stored text."""
+    return f"kbqa show {shlex.quote(document_id)} --start {start} --end {end}"
+
+
+def _citation_text(citation: Citation, mark: str | None = None) -> str:
+    head = f"[{citation.n}] " if mark is None else mark
+    lines = [
+        _line(citation.title),
+        _line(" · ".join(_facts(citation, citation.section, citation.page))),
+        f"“{_line(citation.quote)}”",
+        show_command(citation.document_id, citation.start, citation.end),
+    ]
+    return head + ("\n" + " " * len(head)).join(line for line in lines if line)
+
+
+def _closest_text(hits: Sequence[Hit]) -> list[str]:
+    closest = [_hit_text(hit) for hit in hits[:CLOSEST]]
+    return ["The closest passages:", *closest] if closest else []
+
+
+def _hit_text(hit: Hit, score: str = "") -> str:
+    passage = hit.passage
+    lines = [
+        "  ".join(filter(None, (score, _line(hit.source.title)))),
+        _line(" · ".join(_facts(hit, passage.section, passage.page))),
+        excerpt(passage.text),
+        show_command(passage.document_id, passage.start, passage.end),
+    ]
+    head = f"{hit.rank}. "
+    return head + ("\n" + " " * len(head)).join(line for line in lines if line)
+
+
+def _verdict_text(verdict: Verdict) -> str:
+    head = f"{VERDICTS[verdict.verdict]}: {_line(verdict.claim)}"
+    evidence = (_citation_text(citation, "    ") for citation in verdict.citations)
+    return "\n".join(filter(None, (head, verdict.explanation, *evidence)))
+
+
+def _data(value: Any) -> Any:
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, list | tuple):
+        return [_data(item) for item in value]
+    return value
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _plain(text: str) -> str:
+    """Without the characters that could drive a terminal or turn the reading direction round."""
+    return _CONTROL.sub("", text)
+
+
+# ------------------------------------------------------------------------------------------- HTML
+
+
+def answer_html(answer: Answer, key: str = "answer") -> str:
+    """The answer's sentences, each with links to its citations; ``key`` keeps ids on a page apart."""
+    by_n = {citation.n: citation for citation in answer.citations}
+
+    def between(text: str) -> str:
+        # Markers stand between sentences only; "[1]" inside a sentence is the document's own text.
+        # A number that names no citation is not shown: while streaming there are none yet.
+        pieces = _MARKER.split(text)
+        links = (_cite(by_n[int(n)], len(by_n), key) if int(n) in by_n else "" for n in pieces[1::2])
+        return _e(pieces[0]) + "".join(
+            link + _e(plain) for link, plain in zip(links, pieces[2::2], strict=True)
+        )
+
+    parts, done = [], 0
+    for sentence in answer.sentences:
+        parts.append(between(answer.text[done : sentence.start]))
+        parts.append(f'<span class="sentence {sentence.support}">{_e(sentence.text)}</span>')
+        done = sentence.end
+    parts.append(between(answer.text[done:]))
+    return f'<div class="answer-text" dir="auto">{"".join(parts)}</div>'
+
+
+def sources_html(answer: Answer, key: str = "answer") -> str:
+    """The numbered sources under an answer: title, publisher, author, date, place and quote.
+
+    A quote that the answer itself says word for word stands there already and is not repeated.
+    """
+    if not answer.citations:
+        return ""
+    total, said = len(answer.citations), {sentence.text for sentence in answer.sentences}
+    items = "".join(_source_html(c, total, key, quoted=c.quote not in said) for c in answer.citations)
+    return f'<ol class="sources" aria-label="Sources">{items}</ol>'
+
+
+def refusal_html(answer: Answer, key: str = "answer") -> str:
+    """That the documents do not say, and the closest passages, each of which opens in its document."""
+    parts = [f'<p class="refusal">{REFUSAL}</p>']
+    closest = answer.hits[:CLOSEST]
+    if closest:
+        items = "".join(_closest_html(hit, len(closest), key) for hit in closest)
+        parts.append('<p class="closest-label">The closest passages, which do not answer it:</p>')
+        parts.append(f'<ol class="sources closest" aria-label="Closest passages">{items}</ol>')
+    return "".join(parts)
+
+
+def reply_html(answer: Answer, key: str = "answer") -> str:
+    """Whatever came of a question: the answer with its sources, the refusal, or what went wrong."""
+    notices = "".join(f'<p class="notice" role="note">{_e(notice)}</p>' for notice in answer.notices)
+    if answer.status == "error":
+        return problem_html(answer.error or "The question could not be answered.") + notices
+    if answer.status == "not_found":
+        return refusal_html(answer, key) + notices
+    return answer_html(answer, key) + notices + sources_html(answer, key)
+
+
+def document_html(document: Document, start: int = 0, end: int = 0) -> str:
+    """The whole stored text, with ``document.text[start:end]`` in ``mark`` elements, below its metadata.
+
+    A quote that crosses paragraphs is marked in each of them; the first mark has the id ``quote``.
+    """
+    start, end = max(0, start), min(end, len(document.text))
+    quoted = start < end
+    section = _section_at(document.sections, start) if quoted else None
+    facts = _facts(document, section, document.page_at(start) if quoted else None)
+    body, marked = [], False
+    for tag, begin, stop in _blocks(document):
+        if tag != "p" and document.text[begin:stop].strip() == document.title and stop <= start:
+            continue  # it stands in the header already
+        inner, has_mark = _marked(document.text, begin, stop, start, end, first=not marked)
+        marked = marked or has_mark
+        body.append(f"<{tag}>{inner}</{tag}>")
+    return (
+        f'<article class="document"><header><h2 class="document-title" id="document-title" tabindex="-1" '
+        f'dir="auto">{_e(document.title)}</h2>{_facts_html(facts)}{_original(document.url)}</header>'
+        f'<div class="document-text" dir="auto">{"".join(body)}</div></article>'
+    )
+
+
+def conversation_html(answers: Sequence[Answer], *, busy: bool = False) -> str:
+    """Questions and replies in order; ``busy`` while the last one is still being answered."""
+    last = len(answers)
+    exchanges = (
+        _exchange(answer, f"q{n}", growing=busy and n == last) for n, answer in enumerate(answers, 1)
+    )
+    return f'<div class="conversation" role="log" aria-label="Conversation">{"".join(exchanges)}</div>'
+
+
+def welcome_html(examples: Sequence[str], documents: int) -> str:
+    """What stands there before the first question: what this is, and questions to start with."""
+    if not documents:
+        return (
+            '<div class="welcome"><h1>There is nothing to ask yet</h1><p>This library holds no documents. '
+            "Add a folder of articles with <code>kbqa ingest FOLDER</code>, then load this page again.</p>"
+            "</div>"
+        )
+    buttons = "".join(
+        f'<li><button type="button" class="example" data-question="{_e(question)}" dir="auto">{_e(question)}'
+        "</button></li>"
+        for question in examples
+    )
+    return (
+        '<div class="welcome"><h1>Ask the documents</h1>'
+        f"<p>Every sentence of an answer is taken from {_count(documents, 'document')} and cites its source. "
+        "If they do not say, you are told so.</p>"
+        + (f'<ul class="examples" aria-label="Questions to start with">{buttons}</ul>' if buttons else "")
+        + "</div>"
+    )
+
+
+def panel_html(inner: str) -> str:
+    """What is shown beside the conversation, with the button that closes it."""
+    return (
+        '<section class="panel" aria-label="Source"><button type="button" class="close" data-close '
+        f'aria-label="Close the source">Close</button>{inner}</section>'
+    )
+
+
+def problem_html(message: str) -> str:
+    """A sentence that says what went wrong."""
+    return f'<p class="problem" role="alert">{_e(message)}</p>'
+
+
+def footer_html(documents: int, newest: str | None) -> str:
+    """How much the library holds, how new it is, and that it stays here."""
+    facts = [_count(documents, "document"), f"newest {date_in_words(newest)}" if newest else ""]
+    line = " · ".join(filter(None, [*facts, "Nothing leaves this machine"]))
+    return f'<p class="colophon">{_e(line)}</p>'
+
+
+def check_html(report: CheckReport, key: str = "check") -> str:
+    """The checked text with each claim marked by its verdict, then the verdicts with their evidence."""
+    if report.error:
+        return problem_html(report.error)
+    if not report.claims:
+        return problem_html("There is no claim to check in this text.")
+    parts, done = [], 0
+    for verdict in report.claims:
+        parts.append(_e(report.text[done : verdict.start]))
+        parts.append(
+            f'<span class="claim {verdict.verdict}">{_e(report.text[verdict.start : verdict.end])}</span>'
+        )
+        done = verdict.end
+    parts.append(_e(report.text[done:]))
+    items = "".join(_verdict_html(verdict, f"{key}-{i}") for i, verdict in enumerate(report.claims, 1))
+    return (
+        f'<div class="checked-text" dir="auto">{"".join(parts)}</div>'
+        f'<ol class="verdicts" aria-label="Verdicts">{items}</ol>'
+    )
+
+
+def _exchange(answer: Answer, key: str, *, growing: bool) -> str:
+    reply = reply_html(answer, key)
+    if growing and not answer.text:
+        reply = '<p class="pending">Reading the documents …</p>'
+    copy = "" if growing or answer.status == "error" else _copy(answer)
+    return (
+        f'<article class="exchange" id="{key}" aria-labelledby="{key}-question" '
+        f'aria-busy="{str(growing).lower()}">'
+        f'<h2 class="question" id="{key}-question" dir="auto">{_e(answer.question)}</h2>'
+        f'<div class="reply">{reply}</div>{copy}</article>'
+    )
+
+
+def _copy(answer: Answer) -> str:
+    return (
+        f'<p class="tools"><button type="button" class="copy" data-copy="{_e(copy_text(answer))}">'
+        "Copy with sources</button></p>"
+    )
+
+
+def _e(text: str) -> str:
+    return html.escape(text, quote=True)
+
+
+def _about(of: Citation | Source) -> str:
+    return ", ".join(filter(None, (of.title, of.publisher, date_in_words(of.published))))
+
+
+def _name(citation: Citation, total: int) -> str:
+    return f"source {citation.n} of {total}, " + _about(citation)
+
+
+def _source_id(key: str, n: int) -> str:
+    return f"{_e(key)}-source-{n}"
+
+
+def _cite(citation: Citation, total: int, key: str) -> str:
+    return _open(citation, "cite", str(citation.n), _name(citation, total), _source_id(key, citation.n))
+
+
+def _open(place: Citation | Passage, css: str, inner: str, name: str, target: str) -> str:
+    """A link that opens ``place`` in its document; without the page's script it leads to ``target``."""
+    return (
+        f'<a class="{css}" href="#{target}" data-doc="{_e(place.document_id)}" data-start="{place.start}" '
+        f'data-end="{place.end}" aria-label="{_e(name)}">{inner}</a>'
+    )
+
+
+def _facts_html(facts: Sequence[str]) -> str:
+    inner = '<span class="dot" aria-hidden="true"> · </span>'.join(f"<bdi>{_e(fact)}</bdi>" for fact in facts)
+    return f'<p class="facts">{inner}</p>' if facts else ""
+
+
+def _original(url: str | None) -> str:
+    if not url or not _WEB_ADDRESS.fullmatch(url):
+        return ""
+    return (
+        f'<p class="original"><a href="{_e(url)}" target="_blank" rel="noopener noreferrer">'
+        "Open the original</a></p>"
+    )
+
+
+def _source_html(citation: Citation, total: int, key: str, *, quoted: bool = True) -> str:
+    quote = f'<q class="quote" dir="auto">{_e(citation.quote)}</q>' if quoted else ""
+    target, title = _source_id(key, citation.n), f"<bdi>{_e(citation.title)}</bdi>"
+    return (
+        f'<li id="{target}" value="{citation.n}">'
+        f"{_open(citation, 'source-title', title, _name(citation, total), target)}"
+        f"{_facts_html(_facts(citation, citation.section, citation.page))}{quote}</li>"
+    )
+
+
+def _closest_html(hit: Hit, total: int, key: str) -> str:
+    passage, source = hit.passage, hit.source
+    target, title = _source_id(key, hit.rank), f"<bdi>{_e(source.title)}</bdi>"
+    name = f"closest passage {hit.rank} of {total}, " + _about(source)
+    return (
+        f'<li id="{target}">{_open(passage, "source-title", title, name, target)}'
+        f"{_facts_html(_facts(hit, passage.section, passage.page))}"
+        f'<span class="quote" dir="auto">{_e(excerpt(passage.text))}</span></li>'
+    )
+
+
+def _verdict_html(verdict: Verdict, key: str) -> str:
+    total = len(verdict.citations)
+    evidence = "".join(_source_html(citation, total, key) for citation in verdict.citations)
+    return (
+        f'<li class="verdict {verdict.verdict}">'
+        f'<p class="verdict-line"><strong>{VERDICTS[verdict.verdict]}</strong> '
+        f'<span dir="auto">{_e(verdict.claim)}</span></p>'
+        f'<p class="explanation">{_e(verdict.explanation)}</p>'
+        + (f'<ol class="sources" aria-label="Evidence">{evidence}</ol>' if evidence else "")
+        + "</li>"
+    )
+
+
+def _section_at(sections: Iterable[Section], offset: int) -> str | None:
+    passed = [section for section in sections if section.start <= offset]
+    return max(passed, key=lambda section: section.start).title if passed else None
+
+
+def _blocks(document: Document) -> Iterator[tuple[str, int, int]]:
+    """The text as (tag, start, end): heading lines, and runs of other lines between blank ones."""
+    tags: Mapping[int, str] = {s.start: "h3" if s.level <= 2 else "h4" for s in document.sections}
+    text, begin, stop = document.text, -1, -1
+    for line in re.finditer(r"[^\n]+", text):
+        blank = not line.group().strip()
+        after_gap = line.start() > stop + 1  # a blank line, or nothing open yet
+        if begin >= 0 and (blank or after_gap or line.start() in tags):
+            yield "p", begin, stop
+            begin = -1
+        if line.start() in tags:
+            yield tags[line.start()], line.start(), line.end()
+        elif not blank:
+            begin = line.start() if begin < 0 else begin
+        stop = line.end()
+    if begin >= 0:
+        yield "p", begin, stop
+
+
+def _marked(text: str, begin: int, stop: int, start: int, end: int, *, first: bool) -> tuple[str, bool]:
+    """``text[begin:stop]`` as HTML with its part of ``start``...``end`` marked, and whether there is one."""
+    left, right = max(begin, start), min(stop, end)
+    if left >= right or not text[left:right].strip():
+        return _e(text[begin:stop]), False
+    mark = '<mark id="quote" tabindex="-1">' if first else "<mark>"
+    return f"{_e(text[begin:left])}{mark}{_e(text[left:right])}</mark>{_e(text[right:stop])}", True

@@ -1,0 +1,123 @@
+"""Question to hits: nearest in meaning and sharing words, fused.
+
+The two searches fail on different questions (names and numbers are the lexical one's, paraphrase the
+dense one's), so their rankings are fused by reciprocal rank (Cormack, Clarke and Buettcher, SIGIR 2009).
+Filters are answered by the catalogue; what they let through is scored exactly when it is few.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb.catalogue import StoredPassage
+from kb.store import Store
+from kb.text import Word, words
+from kb.types import Filters, Hit
+
+POOL = 50  # passages taken from each of the two searches
+_RANK_OFFSET = 20  # the constant k of reciprocal rank fusion; small, since the first ranks matter here
+_EXACT = 20_000  # below this many passages after filtering, every one is scored
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How rare each of a question's words is in this knowledge base: by stem, 0 for one that is not there."""
+
+    rarity: dict[str, float]
+    known: dict[str, bool]
+
+    @property
+    def total(self) -> float:
+        return sum(self.rarity.values())
+
+    def coverage(self, stems: frozenset[str] | set[str]) -> float:
+        """The share of the question's words, weighted by rarity, that is among ``stems``; 0...1."""
+        if not self.total:
+            return 0.0
+        return sum(weight for stem, weight in self.rarity.items() if stem in stems) / self.total
+
+
+def search(
+    store: Store, query: str, query_words: Sequence[Word], *, filters: Filters = Filters(), limit: int = 10
+) -> tuple[list[Hit], Weights]:
+    """The best ``limit`` hits for a query, and how rare its words are.
+
+    ``score`` is the fused rank as a share of the best possible one: 1.0 is first in both searches.
+    """
+    vector = store.embedder.embed([query])[0]
+    generation = store.catalogue.generation()
+    allowed = store.catalogue.matching(filters)
+    dense = _dense(store, vector, generation, allowed)
+    lexical = store.catalogue.match([w.text for w in query_words], POOL, filters)
+    stored = store.catalogue.passages({key for key, _ in dense} | {key for key, _ in lexical})
+    weights = word_weights(store, query_words)
+    return _fuse(dense, lexical, stored, weights, limit), weights
+
+
+def _dense(
+    store: Store, vector: NDArray[np.float32], generation: int, allowed: list[int] | None
+) -> list[tuple[int, float]]:
+    if allowed is None:
+        return store.vectors.nearest(vector, POOL, generation=generation)
+    if len(allowed) <= _EXACT:
+        if not allowed:
+            return []
+        similarities = store.catalogue.vectors(allowed) @ vector
+        order = np.argsort(-similarities, kind="stable")[:POOL]
+        return [(allowed[i], float(similarities[i])) for i in order]
+    keep = set(allowed)
+    nearest = store.vectors.nearest(vector, 20 * POOL, generation=generation)
+    return [(key, similarity) for key, similarity in nearest if key in keep][:POOL]
+
+
+def _fuse(
+    dense: list[tuple[int, float]],
+    lexical: list[tuple[int, float]],
+    stored: dict[int, StoredPassage],
+    weights: Weights,
+    limit: int,
+) -> list[Hit]:
+    # What the catalogue does not list as live (a version on its way in or out) never gets a rank.
+    dense = [(key, similarity) for key, similarity in dense if key in stored]
+    lexical = [(key, score) for key, score in lexical if key in stored]
+    fused: dict[int, float] = {}
+    for ranking in (dense, lexical):
+        for rank, (key, _) in enumerate(ranking, start=1):
+            fused[key] = fused.get(key, 0.0) + 1.0 / (_RANK_OFFSET + rank)
+    best = 2.0 / (_RANK_OFFSET + 1)
+    similarity = dict(dense)
+    found = {key for key, _ in lexical}
+    order = sorted(fused, key=lambda key: (-fused[key], -similarity.get(key, -1.0), key))[:limit]
+    hits = []
+    for rank, key in enumerate(order, start=1):
+        passage, source = stored[key].passage, stored[key].source
+        stems = {w.stem for w in words(f"{source.title} {passage.section or ''} {passage.text}")}
+        hits.append(
+            Hit(
+                passage=passage,
+                source=source,
+                score=fused[key] / best,
+                rank=rank,
+                dense=similarity.get(key),
+                lexical=weights.coverage(stems) if key in found else None,
+            )
+        )
+    return hits
+
+
+def word_weights(store: Store, query_words: Sequence[Word]) -> Weights:
+    """The rarity of each word: ln(1 + N / n), the highest there is for one that no passage holds."""
+    _, total = store.catalogue.counts()
+    counts = store.catalogue.word_counts(w.text for w in query_words)
+    rarity: dict[str, float] = {}
+    known: dict[str, bool] = {}
+    for word in query_words:
+        n = counts[word.text]
+        rarity[word.stem] = math.log(1 + total / max(n, 1))
+        known[word.stem] = known.get(word.stem, False) or n > 0
+    return Weights(rarity, known)

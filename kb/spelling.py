@@ -1,0 +1,68 @@
+"""Typing errors in a question, mended from the words of the knowledge base itself.
+
+A word that no document holds and that is not a word of the language either is read as the nearest one that
+some document does hold, if there is one within one edit (two for long words). The answer says so in a
+notice. Real words and names are left alone: whoever asks about Tim Cook does not mean "cool".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from kb.catalogue import Catalogue
+from kb.text import Word, content_words, fold, words
+
+_SHORTEST = 4
+
+
+def correct(text: str, catalogue: Catalogue, is_word: Callable[[str], bool]) -> tuple[str, tuple[str, ...]]:
+    """The text with misspelt words replaced, and a notice for each; ``is_word`` knows the language."""
+    unknown = [w for w in content_words(text) if _may_be_misspelt(w) and not is_word(w.text)]
+    counts = catalogue.word_counts(w.text for w in unknown)
+    notices = []
+    for word in reversed(unknown):
+        better = None if counts[word.text] else _nearest(word, catalogue)
+        if better is not None:
+            text = text[: word.start] + better + text[word.end :]
+            notices.append(f"Read \u201c{word.text}\u201d as \u201c{better}\u201d.")
+    return text, tuple(reversed(notices))
+
+
+def _may_be_misspelt(word: Word) -> bool:
+    # A capital letter makes it a name, which is mended only when it is long.
+    shortest = _SHORTEST if word.text.islower() else 7
+    return len(word.text) >= shortest and word.text.isalpha() and word.text.isascii()
+
+
+def _nearest(word: Word, catalogue: Catalogue) -> str | None:
+    """The word of the documents that ``word`` is a misspelling of; ``None`` if none is near enough."""
+    from rapidfuzz.distance import OSA
+
+    typed = fold(word.text)
+    allowed = 1 if len(typed) < 8 else 2
+    best: tuple[int, int, str] | None = None
+    for stem, count in catalogue.vocabulary(typed[0]):
+        # A stem is shorter than its word: compare with the same number of letters of what was typed.
+        if not stem.isalpha() or len(stem) < _SHORTEST - 1 or not 0 <= len(typed) - len(stem) <= 4 + allowed:
+            continue
+        distance = min(OSA.distance(typed[: len(stem) + n], stem, score_cutoff=allowed) for n in (-1, 0, 1))
+        if distance <= allowed and (best is None or (distance, -count) < best[:2]):
+            best = (distance, -count, stem)
+    return _spelled(best[2], typed, allowed, catalogue) if best else None
+
+
+def _spelled(stem: str, typed: str, allowed: int, catalogue: Catalogue) -> str | None:
+    """A word in its full spelling whose stem is ``stem`` and that is near to what was typed."""
+    from rapidfuzz.distance import OSA
+
+    best: tuple[int, str] | None = None
+    for key, _ in catalogue.match([stem], 5):
+        for stored in catalogue.passages([key]).values():
+            for candidate in words(stored.passage.text):
+                if fold(candidate.text)[:1] != typed[0]:
+                    continue
+                distance = OSA.distance(fold(candidate.text), typed, score_cutoff=allowed)
+                if distance <= allowed and (best is None or distance < best[0]):
+                    best = (distance, candidate.text)
+    return re.sub(r"['\u2019]s$", "", best[1]) if best else None

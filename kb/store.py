@@ -1,0 +1,246 @@
+"""A knowledge base on disk: the catalogue, the vector index that follows it, and the right to write.
+
+This is the one place where the order of writes is kept (see ``kb.catalogue``): stage the new version,
+add its vectors, publish, delete the old version's vectors, purge. A run that is killed anywhere in
+between leaves every document whole, in its old or its new version; the next writer heals what is left
+over before it does anything else.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kb.catalogue import Catalogue, Staged
+from kb.embed import Embedder, load_embedder
+from kb.errors import Busy, EmbedderMismatch, NoKnowledgeBase, StorageError
+from kb.settings import Settings
+from kb.types import Document, Passage
+from kb.vectors import FOLDER_NAME, VectorIndex
+
+LOCK_NAME = "writer.lock"
+HOLDER_NAME = "writer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one file or URL now holds: these documents, and none it held before.
+
+    ``content_hash`` is the hash under which it need not be read again.
+    """
+
+    origin: str
+    content_hash: str
+    documents: tuple[tuple[Document, tuple[Passage, ...]], ...]
+
+
+class Store:
+    """An open knowledge base folder; safe to share among threads."""
+
+    def __init__(self, folder: Path, catalogue: Catalogue, vectors: VectorIndex, embedder: Embedder) -> None:
+        self.folder = folder
+        self.catalogue = catalogue
+        self.vectors = vectors
+        self.embedder = embedder
+
+    @classmethod
+    def open(cls, folder: Path, settings: Settings, *, create: bool = False) -> Store:
+        """Open the knowledge base in ``folder``, or make an empty one there if ``create``.
+
+        Raises ``NoKnowledgeBase``, ``EmbedderMismatch`` and ``StorageError``.
+        """
+        embedder = load_embedder(settings.embedder, settings.cache)
+        if not Catalogue.exists(folder):
+            if not create:
+                raise NoKnowledgeBase(
+                    f"there is no knowledge base in {folder}",
+                    "make one with `kbqa ingest FOLDER`, or name another with --kb",
+                )
+            catalogue = _create(folder, embedder)
+        else:
+            catalogue = Catalogue.open(folder)
+        _check_embedder(catalogue, embedder)
+        vectors = VectorIndex(folder / FOLDER_NAME, embedder=embedder.name, dimension=embedder.dimension)
+        return cls(folder, catalogue, vectors, embedder)
+
+    def close(self) -> None:
+        self.vectors.close()
+        self.catalogue.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def writer(self, *, wait_s: float = 0.0) -> Iterator[Writer]:
+        """The right to write, for one process at a time; raises ``Busy`` naming who holds it."""
+        with _lock(self.folder, wait_s):
+            writer = Writer(self)
+            writer.heal()
+            yield writer
+
+    def info(self) -> dict[str, Any]:
+        """Figures about the whole, as ``kbqa info --json`` prints them."""
+        documents, passages = self.catalogue.counts()
+        meta = self.catalogue.meta()
+        summaries = self.catalogue.documents()
+        dates = [s.published[:10] for s in summaries if s.published]
+        return {
+            "folder": str(self.folder),
+            "documents": documents,
+            "passages": passages,
+            "generation": int(meta["generation"]),
+            "embedder": meta["embedder"],
+            "dimension": int(meta["dimension"]),
+            "vectors": f"chroma, embedded ({FOLDER_NAME}/)",
+            "publishers": sorted({s.publisher for s in summaries if s.publisher}),
+            "oldest": min(dates, default=None),
+            "newest": max(dates, default=None),
+            "size_bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),
+        }
+
+
+class Writer:
+    """Changes a store; got from ``Store.writer``, which holds the lock."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._catalogue = store.catalogue
+        self._vectors = store.vectors
+
+    def replace(self, changes: Sequence[Change]) -> None:
+        """Embed and write what these origins now hold, and make it live in one visible step."""
+        documents = [
+            (change.origin, document, passages)
+            for change in changes
+            for document, passages in change.documents
+        ]
+        vectors = self._embed(
+            [(document, passage) for _, document, passages in documents for passage in passages]
+        )
+        batch, first = [], 0
+        for origin, document, passages in documents:
+            last = first + len(passages)
+            batch.append(Staged(origin, document, passages, vectors[first:last]))
+            first = last
+        staged = self._catalogue.stage(batch)
+        self._vectors.add([key for _, keys in staged for key in keys], vectors)
+        kept = {document.id for _, document, _ in documents}
+        gone = [i for change in changes for i in self._catalogue.documents_of(change.origin) if i not in kept]
+        hashes = {change.origin: change.content_hash for change in changes}
+        self._catalogue.publish([key for key, _ in staged], gone, hashes)
+        self._forget_dead()
+
+    def remove(self, document_ids: Sequence[str]) -> int:
+        """Remove documents by id; says how many were there."""
+        count = self._catalogue.retire(document_ids)
+        self._forget_dead()
+        return count
+
+    def remove_origins(self, origins: Sequence[str]) -> int:
+        """Remove all documents of some files or URLs; says how many documents that were."""
+        count = self._catalogue.retire((), origins)
+        self._forget_dead()
+        return count
+
+    def heal(self) -> None:
+        """Clear away what a killed run left, and bring the vector index in line with the catalogue.
+
+        Costs a count when there is nothing to heal; vectors are taken from the catalogue, not embedded.
+        """
+        self._forget_dead()
+        _, passages = self._catalogue.counts()
+        if passages and not self._vectors.folder.exists():
+            self.rebuild_vectors()
+
+    def rebuild_vectors(self) -> None:
+        """Fill the vector index anew from the vectors that the catalogue keeps."""
+        self._vectors.clear()
+        for keys, vectors in self._catalogue.every_vector():
+            self._vectors.add(keys, vectors)
+        self._vectors.seen(self._catalogue.generation())
+
+    def _forget_dead(self) -> None:
+        dead = self._catalogue.dead_passages()
+        if dead:
+            self._vectors.delete(dead)
+        if dead or self._catalogue.has_dead():
+            self._catalogue.purge()
+        self._vectors.seen(self._catalogue.generation())
+
+    def _embed(self, passages: Sequence[tuple[Document, Passage]]) -> np.ndarray:
+        return self._store.embedder.embed(
+            [embedded_text(document.title, passage) for document, passage in passages]
+        )
+
+
+def embedded_text(title: str, passage: Passage) -> str:
+    """What stands for a passage in the vector space: its text, with title and section as context."""
+    heads = [head for head in (title, passage.section) if head and not passage.text.startswith(head)]
+    return "\n".join([*dict.fromkeys(heads), passage.text])
+
+
+def _create(folder: Path, embedder: Embedder) -> Catalogue:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"{folder} cannot be made ({error.strerror})", "choose another folder with --kb"
+        ) from error
+    with _lock(folder, wait_s=10):
+        if Catalogue.exists(folder):
+            return Catalogue.open(folder)
+        return Catalogue.create(folder, {"embedder": embedder.name, "dimension": str(embedder.dimension)})
+
+
+def _check_embedder(catalogue: Catalogue, embedder: Embedder) -> None:
+    meta = catalogue.meta()
+    if (meta["embedder"], meta["dimension"]) != (embedder.name, str(embedder.dimension)):
+        raise EmbedderMismatch(
+            f"this knowledge base was built with the embedder {meta['embedder']}"
+            f" and the settings name {embedder.name}",
+            f"set KBQA_EMBEDDER={meta['embedder']}, or ingest into a new folder with --kb",
+        )
+
+
+@contextmanager
+def _lock(folder: Path, wait_s: float) -> Iterator[None]:
+    """Hold the writer's lock; the operating system frees it even if this process is killed."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK_NAME)
+    try:
+        lock.acquire(timeout=wait_s)
+    except Timeout:
+        raise Busy(
+            f"{_holder(folder)} is writing to {folder}", "try again when it has finished, or stop it"
+        ) from None
+    except OSError as error:
+        what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise StorageError(
+            f"{folder} cannot be written to ({what})", "check space and permissions"
+        ) from error
+    try:
+        (folder / HOLDER_NAME).write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        yield
+    finally:
+        lock.release()
+
+
+def _holder(folder: Path) -> str:
+    try:
+        holder = json.loads((folder / HOLDER_NAME).read_text())
+        return f"process {holder['pid']} on {holder['host']}"
+    except (OSError, ValueError, KeyError):
+        return "another process"

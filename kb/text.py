@@ -1,0 +1,421 @@
+"""What can be read off plain text: sentences, words, numbers, dates and names, all with offsets.
+
+One place for all of it, so that ingestion, retrieval, answering and checking agree on what a sentence or
+a number is. Pure functions over strings; nothing here knows about documents.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+Span = tuple[int, int]
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of a list that is written down as text."""
+    return frozenset(text.split())
+
+
+# ------------------------------------------------------------------------------------- normal form
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
+_BLANKS = re.compile(r"[^\S\n]+(?=\n|$)")
+_NEWLINES = re.compile(r"\r\n?|[\u2028\u2029\x85\x0b\x0c]")
+
+
+def normalise(text: str) -> str:
+    """The form in which text is stored: NFC, ``\\n`` line ends, no control characters, tidy white space.
+
+    No line ends in a blank, at most one blank line stands between two lines, none at either end.
+    """
+    text = _NEWLINES.sub("\n", text).replace("\u00ad", "")
+    text = _CONTROL.sub("", text.replace("\t", " "))
+    text = unicodedata.normalize("NFC", text)
+    text = _BLANKS.sub("", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+# --------------------------------------------------------------------------------------- sentences
+
+_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\u061f]+[\"'\u201d\u2019\u00bb)\]]*")
+_ABBREVIATIONS = word_set(
+    """
+    mr mrs ms dr prof rev hon gen col lt sgt capt cmdr gov sen rep st mt ft jr sr inc ltd corp co
+    llc plc vs etc eg ie cf al approx dept est fig figs vol ed eds pp p no nos art sec ch jan feb
+    mar apr jun jul aug sept sep oct nov dec mon tue wed thu fri sat sun u.s u.k u.n e.u u.s.a d.c
+    e.g i.e a.m p.m b.c a.d ph.d
+    """
+)
+_STARTERS = word_set(
+    """
+    the a an in on at it its he she they we i you this that these those but and or so for as if when
+    while after before since there here his her their our my one some many most what who how why
+    where however meanwhile moreover according although because by from with to
+    """
+)
+_ALWAYS_OPEN = word_set(
+    """
+    mr mrs ms dr prof gen col lt sgt capt gov sen rep st mt no nos vs eg ie e.g i.e fig
+    """
+)
+
+
+def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
+    """The sentences of ``text[start:end]`` as half-open offsets into ``text``.
+
+    In order, trimmed of white space, without overlap; together they miss nothing but white space. A
+    newline always ends a sentence.
+    """
+    end = len(text) if end is None else end
+    spans: list[Span] = []
+    line_start = start
+    while line_start <= end:
+        line_end = text.find("\n", line_start, end)
+        line_end = end if line_end < 0 else line_end
+        spans.extend(_line_sentences(text, line_start, line_end))
+        line_start = line_end + 1
+    return spans
+
+
+def _line_sentences(text: str, start: int, end: int) -> Iterator[Span]:
+    begin = start
+    for match in _END.finditer(text, start, end):
+        if _ends_sentence(text, begin, match, end):
+            yield from _trimmed(text, begin, match.end())
+            begin = match.end()
+    yield from _trimmed(text, begin, end)
+
+
+def _trimmed(text: str, start: int, end: int) -> Iterator[Span]:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    if start < end:
+        yield start, end
+
+
+def _ends_sentence(text: str, begin: int, match: re.Match[str], end: int) -> bool:
+    after = match.end()
+    if after >= end:
+        return True
+    mark = match.group()
+    if mark[0] in "\u3002\uff01\uff1f\u0964\u061f":
+        return True
+    if not text[after].isspace():
+        return False
+    follow = text[after:end].lstrip()
+    # "... he asked. and left": a lower-case letter goes on with the sentence.
+    opener = follow.lstrip("\"'\u201c\u2018\u00ab([`-\u2013\u2014\u2022 ")[:1]
+    if opener.islower() or not opener:
+        return not opener
+    return (
+        mark[0] != "."
+        or len(mark.rstrip("\"'\u201d\u2019\u00bb)]")) > 1
+        or not _abbreviation(text, begin, match, follow)
+    )
+
+
+def _abbreviation(text: str, begin: int, match: re.Match[str], follow: str) -> bool:
+    """Whether the full stop at ``match`` belongs to an abbreviation and the sentence goes on."""
+    before = re.search(r"[\w.]+$", text[begin : match.start()])
+    if before is None:
+        return False
+    word = before.group().lower().strip(".")
+    next_word = re.match(r"\W*(\w+)", follow)
+    starter = next_word is not None and next_word.group(1).lower() in _STARTERS
+    if word in _ALWAYS_OPEN:
+        # "No." may end a sentence when nothing but it stands there.
+        return before.start() > 0 or word not in {"no"}
+    if len(word) == 1 and word.isalpha() and before.group().isupper():
+        return not starter or word != "i"
+    if word in _ABBREVIATIONS:
+        return not starter
+    return False
+
+
+# ------------------------------------------------------------------------------------------- words
+
+_WORD = re.compile(r"[^\W_]+(?:[.'\u2019][^\W_]+)*|[$\u20ac\u00a3\u20b9%]")
+_STOP = word_set(
+    """
+    a about above after again all also am an and any are as at be because been before being below
+    between both but by can could did do does doing down during each few for from further had has
+    have having he her here hers him his how i if in into is it its itself just me might more most
+    must my no nor not now of off on once only or other our out over own per same shall she should
+    so some such than that the their theirs them then there these they this those through to too
+    under until up upon us very was we were what when where which while who whom whose why will with
+    would you your s t re ve ll d m don doesn didn isn aren wasn weren $ % say says said tell
+    article articles text document documents source sources according
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word as it stands in a text, and its stem for comparison."""
+
+    text: str
+    stem: str
+    start: int
+    end: int
+
+    @property
+    def is_stop(self) -> bool:
+        return self.text.lower() in _STOP
+
+
+def words(text: str) -> list[Word]:
+    """The words of a text in order, numbers and currency signs included."""
+    return [Word(m.group(), stem(m.group()), m.start(), m.end()) for m in _WORD.finditer(text)]
+
+
+def content_words(text: str) -> list[Word]:
+    """The words that carry meaning: neither stop words nor lone signs."""
+    return [word for word in words(text) if not word.is_stop]
+
+
+@lru_cache(maxsize=65536)
+def stem(word: str) -> str:
+    """A form in which inflections of an English word are equal (Porter 2; accents and case are dropped)."""
+    plain = fold(word).replace("\u2019", "'")
+    plain = plain.removesuffix("'s").removesuffix("'")
+    if plain.isascii() and plain.isalpha():
+        return str(_stemmer().stemWord(plain))
+    return plain
+
+
+@lru_cache(maxsize=65536)
+def fold(text: str) -> str:
+    """Case and accents dropped."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+@lru_cache(maxsize=1)
+def _stemmer() -> Any:
+    import snowballstemmer
+
+    return snowballstemmer.stemmer("english")
+
+
+# ------------------------------------------------------------------------------------------- names
+
+_NAME_WORD = (
+    r"(?:(?:[A-Z]\.){2,}|(?:Mr|Mrs|Ms|Dr|St|[A-Z])\.(?=\s[A-Z])"
+    r"|[A-Z\u00c0-\u00de][\w&\u2019'-]*|[a-z]+[A-Z][\w&]*)"
+)
+_NAME = re.compile(
+    rf"(?<!\w){_NAME_WORD}(?:(?:[ -]|\s(?:of|de|van|von|al|bin|the|and|&)\s(?=[A-Z])){_NAME_WORD})*"
+)
+_NOT_NAMES = word_set(
+    """
+    the a an in on at it its he she they we i you this that these those but and or so for as if when
+    while after before since there here his her their our my one some many most what who whom whose
+    which how why where is are was were do does did has have had can could will would should may
+    might list name give tell describe explain january february march april may june july august
+    september october november december monday tuesday wednesday thursday friday saturday sunday
+    """
+)
+
+
+def names(text: str) -> list[Span]:
+    """Runs of capitalised words that are likely names; a lone word that opens a sentence is not one."""
+    found: list[Span] = []
+    openings = {s for s, _ in sentence_spans(text)}
+    for match in _NAME.finditer(text):
+        start, end = match.span()
+        first = re.match(r"\S+", text[start:end])
+        while first and first.group().lower().strip("'\u2019") in _NOT_NAMES:
+            start += first.end()
+            while start < end and text[start] in " .-":
+                start += 1
+            first = re.match(r"\S+", text[start:end])
+        if start >= end:
+            continue
+        name = text[start:end]
+        # "Spending rose": capitalised only because the sentence begins there.
+        if start in openings and " " not in name and name[1:].islower() and not _repeated(text, name, start):
+            continue
+        found.append((start, end))
+    return found
+
+
+def _repeated(text: str, name: str, start: int) -> bool:
+    other = text.find(name, start + len(name))
+    return other > 0
+
+
+# ----------------------------------------------------------------------------- numbers and amounts
+
+Kind = Literal["money", "percent", "measure", "count", "year"]
+
+_SCALE = {
+    "hundred": 1e2, "thousand": 1e3, "k": 1e3, "million": 1e6, "mn": 1e6, "m": 1e6, "mio": 1e6, "billion":
+    1e9, "bn": 1e9, "b": 1e9, "trillion": 1e12, "tn": 1e12, "lakh": 1e5, "crore": 1e7,
+}  # fmt: skip
+_SMALL = {
+    w: float(n)
+    for n, w in enumerate(
+        """
+        zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen
+        fifteen sixteen seventeen eighteen nineteen twenty
+        """.split()
+    )
+} | {
+    "thirty": 30.0,
+    "forty": 40.0,
+    "fifty": 50.0,
+    "sixty": 60.0,
+    "seventy": 70.0,
+    "eighty": 80.0,
+    "ninety": 90.0,
+}
+_CURRENCY = {
+    "$": "USD", "us$": "USD", "usd": "USD", "dollar": "USD", "dollars": "USD", "\u20ac": "EUR", "eur":
+    "EUR", "euro": "EUR", "euros": "EUR", "\u00a3": "GBP", "gbp": "GBP", "pound": "GBP", "pounds": "GBP",
+    "\u20b9": "INR", "rs": "INR", "inr": "INR", "rupees": "INR", "yen": "JPY", "\u00a5": "JPY", "yuan":
+    "CNY",
+}  # fmt: skip
+_UNITS = {
+    "tb": ("B", 1e12), "terabyte": ("B", 1e12), "terabytes": ("B", 1e12), "gb": ("B", 1e9), "gigabyte":
+    ("B", 1e9), "gigabytes": ("B", 1e9), "pb": ("B", 1e15), "petabytes": ("B", 1e15), "mb": ("B", 1e6),
+    "megabytes": ("B", 1e6), "tb/s": ("B/s", 1e12), "gb/s": ("B/s", 1e9), "w": ("W", 1.0), "watt": ("W",
+    1.0), "watts": ("W", 1.0), "kw": ("W", 1e3), "kilowatt": ("W", 1e3), "kilowatts": ("W", 1e3), "mw":
+    ("W", 1e6), "megawatt": ("W", 1e6), "megawatts": ("W", 1e6), "gw": ("W", 1e9), "gigawatt": ("W", 1e9),
+    "gigawatts": ("W", 1e9), "kwh": ("Wh", 1e3), "mwh": ("Wh", 1e6), "gwh": ("Wh", 1e9), "twh": ("Wh",
+    1e12), "km": ("m", 1e3), "kilometre": ("m", 1e3), "kilometres": ("m", 1e3), "kilometer": ("m", 1e3),
+    "kilometers": ("m", 1e3), "metre": ("m", 1.0), "metres": ("m", 1.0), "meter": ("m", 1.0), "meters":
+    ("m", 1.0), "mile": ("m", 1609.344), "miles": ("m", 1609.344), "acre": ("acre", 1.0), "acres":
+    ("acre", 1.0), "tonne": ("kg", 1e3), "tonnes": ("kg", 1e3), "kg": ("kg", 1.0), "year": ("year", 1.0),
+    "years": ("year", 1.0), "month": ("month", 1.0), "months": ("month", 1.0), "day": ("day", 1.0),
+    "days": ("day", 1.0), "hour": ("hour", 1.0), "hours": ("hour", 1.0), "week": ("week", 1.0), "weeks":
+    ("week", 1.0),
+}  # fmt: skip
+
+_NUMERAL = r"\d{1,3}(?:,\d{2,3})+(?:\.\d+)?|\d+(?:\.\d+)?"
+_SCALE_WORDS = "|".join(sorted(_SCALE, key=len, reverse=True))
+_AMOUNT = re.compile(
+    rf"(?P<sign>US\$|[$\u20ac\u00a3\u20b9\u00a5]|\b(?:USD|EUR|GBP|INR|Rs\.?)\s?)?"
+    rf"(?P<number>(?<![\w.,]){_NUMERAL}|(?<=[$\u20ac\u00a3\u20b9\u00a5])(?:{_NUMERAL})|(?<=Rs )(?:{_NUMERAL})"
+    rf"|\b(?:{'|'.join(_SMALL)})(?:-(?:one|two|three|four|five|six|seven|eight|nine))?\b)"
+    rf"(?:[\s-]?(?P<scale>{_SCALE_WORDS})\b(?:[\s-](?P<scale2>{_SCALE_WORDS})\b)?)?"
+    rf"(?:[\s-]?(?P<unit>%|per\s?cent\b|percent\b|percentage points?\b|[A-Za-z/]+\b))?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A number found in text, in base units: ``$600bn`` is value 6e11, kind money, unit USD."""
+
+    start: int
+    end: int
+    value: float
+    kind: Kind
+    unit: str
+
+
+def amounts(text: str) -> list[Amount]:
+    """The numbers in a text with their scale and unit; a bare 1900...2100 is a year."""
+    return [amount for match in _AMOUNT.finditer(text) if (amount := _amount(match))]
+
+
+def _amount(match: re.Match[str]) -> Amount | None:
+    value = _number(match["number"])
+    scale, unit_word, end = match["scale"], (match["unit"] or "").lower(), match.end("number")
+    if scale and (scale.lower() not in {"m", "k", "b"} or match["sign"]):
+        for part in (scale, match["scale2"]):
+            value *= _SCALE[part.lower()] if part else 1.0
+        end = match.end("scale2") if match["scale2"] else match.end("scale")
+    sign = (match["sign"] or "").strip().lower().rstrip(".")
+    if sign:
+        return Amount(match.start(), end, value, "money", _CURRENCY[sign])
+    if unit_word in _CURRENCY:
+        return Amount(match.start(), match.end(), value, "money", _CURRENCY[unit_word])
+    if unit_word.startswith(("%", "per", "percentage")):
+        return Amount(match.start(), match.end(), value, "percent", "%")
+    if unit_word in _UNITS:
+        unit, factor = _UNITS[unit_word]
+        return Amount(match.start(), match.end(), value * factor, "measure", unit)
+    if re.fullmatch(r"(?:19|20)\d\d", match["number"]) and not scale:
+        return Amount(match.start("number"), match.end("number"), value, "year", "year")
+    return Amount(match.start("number"), end, value, "count", "")
+
+
+def _number(numeral: str) -> float:
+    if numeral[0].isdigit():
+        return float(numeral.replace(",", ""))
+    first, _, second = numeral.lower().partition("-")
+    return _SMALL[first] + (_SMALL[second] if second else 0.0)
+
+
+# ------------------------------------------------------------------------------------------- dates
+
+_MONTHS = {
+    name: n
+    for n, full in enumerate(
+        """
+        january february march april may june july august september october november december
+        """.split(),
+        start=1,
+    )
+    for name in (full, full[:3])
+} | {"sept": 9}
+_MONTH = r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"  # noqa: E501
+_DATES = [
+    re.compile(r"\b(?P<year>(?:19|20)\d\d)-(?P<m>\d\d)-(?P<day>\d\d)\b"),
+    re.compile(
+        rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH},?\s+(?P<year>(?:19|20)\d\d)\b", re.I
+    ),
+    re.compile(rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<year>(?:19|20)\d\d)\b", re.I),
+    re.compile(rf"\b{_MONTH},?\s+(?:of\s+)?(?P<year>(?:19|20)\d\d)\b", re.I),
+    re.compile(rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+{_MONTH}(?!\w)", re.I),
+    re.compile(rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b", re.I),
+    re.compile(r"\b(?P<year>(?:1[5-9]|20)\d\d)\b"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Date:
+    """A date found in text; parts that were not given are ``None``."""
+
+    start: int
+    end: int
+    year: int | None
+    month: int | None
+    day: int | None
+
+
+def dates(text: str) -> list[Date]:
+    """The dates in a text, in order; each stretch of text is read once, in its longest form."""
+    found: list[Date] = []
+    taken: list[Span] = []
+    for pattern in _DATES:
+        for match in pattern.finditer(text):
+            if any(match.start() < e and s < match.end() for s, e in taken):
+                continue
+            date = _date(match)
+            if date is not None:
+                found.append(date)
+                taken.append(match.span())
+    return sorted(found, key=lambda d: d.start)
+
+
+def _date(match: re.Match[str]) -> Date | None:
+    parts = match.groupdict()
+    year = int(parts["year"]) if parts.get("year") else None
+    month = _MONTHS.get((parts.get("month") or "").lower()) or (int(parts["m"]) if parts.get("m") else None)
+    day = int(parts["day"]) if parts.get("day") else None
+    if (month and not 1 <= month <= 12) or (day and not 1 <= day <= 31):
+        return None
+    if match.re is _DATES[6] and re.match(
+        r"\s?(?:%|MW|GW|TWh|million|billion|people|km|jobs)", match.string[match.end() :]
+    ):
+        return None
+    return Date(match.start(), match.end(), year, month, day)

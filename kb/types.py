@@ -1,0 +1,312 @@
+"""The nouns of kbqa, in the order in which they come about.
+
+    Document -> Passage -> Hit -> Citation -> Sentence -> Answer
+                                  Citation -> Verdict -> CheckReport
+
+Standard library only. Every type is frozen; a later step returns a new value instead of filling one
+in. Offsets are half-open and count characters of ``Document.text`` (of the answer for ``Sentence``, of
+the checked text for ``Verdict``). ``to_dict()`` gives the JSON that scripts and spreadsheets rely on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Status = Literal["answered", "not_found", "error"]
+Support = Literal["verbatim", "supported", "unsupported", "conflict"]
+Judgement = Literal["supported", "contradicted", "not_found"]
+
+EXTRACTIVE = "extractive"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading and where its part of the text begins (the heading line itself is text too)."""
+
+    title: str
+    level: int
+    start: int
+
+    @property
+    def is_question(self) -> bool:
+        """Whether this is an entry of a FAQ: the question is the heading, the answer its body."""
+        return self.title.rstrip().endswith("?")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One article, page or record, as it was read: ``text`` is what every offset counts in.
+
+    ``id`` is readable and stable: the path relative to what was ingested, the URL, or the record's
+    own id. ``source`` says where it was read from (an absolute path, a URL, or ``file#row``).
+    ``published`` is an ISO date (``2026-04-28``) or date-time; optional text is ``None`` when unknown,
+    never empty. ``page_starts`` holds the offset at which each page begins (PDF only).
+    """
+
+    id: str
+    source: str
+    title: str
+    text: str
+    media_type: str
+    content_hash: str
+    author: str | None = None
+    publisher: str | None = None
+    published: str | None = None
+    url: str | None = None
+    language: str | None = None
+    sections: tuple[Section, ...] = ()
+    page_starts: tuple[int, ...] = ()
+    retrieved_at: str | None = None
+
+    def page_at(self, offset: int) -> int | None:
+        """The page, counted from 1, that holds the character at ``offset``."""
+        return sum(start <= offset for start in self.page_starts) or None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSummary:
+    """What a list of documents shows: everything but the text."""
+
+    id: str
+    title: str
+    publisher: str | None
+    author: str | None
+    published: str | None
+    url: str | None
+    media_type: str
+    characters: int
+    passages: int
+    content_hash: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A run of whole sentences of one document: ``text == document.text[start:end]``.
+
+    The passages of a document are in order, do not overlap, and miss nothing but white space.
+    """
+
+    document_id: str
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    section: str | None = None
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is said about a document wherever it is cited."""
+
+    title: str
+    publisher: str | None = None
+    author: str | None = None
+    published: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found for a question.
+
+    ``score`` is in 0...1, higher is better, and orders the hits. ``dense`` is the cosine similarity of
+    passage and question, ``lexical`` the share of the question's words, weighted by rarity, that the
+    passage holds; either is ``None`` where that search did not return the passage.
+    """
+
+    passage: Passage
+    source: Source
+    score: float
+    rank: int
+    dense: float | None = None
+    lexical: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "rank": self.rank,
+            "score": round(self.score, 4),
+            "document_id": self.passage.document_id,
+            "title": self.source.title,
+            "publisher": self.source.publisher,
+            "author": self.source.author,
+            "published": self.source.published,
+            "url": self.source.url,
+            "section": self.passage.section,
+            "page": self.passage.page,
+            "start": self.passage.start,
+            "end": self.passage.end,
+            "text": self.passage.text,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Evidence with an address: ``quote == document.text[start:end]``, always cut by code."""
+
+    n: int
+    document_id: str
+    title: str
+    publisher: str | None
+    author: str | None
+    published: str | None
+    url: str | None
+    section: str | None
+    page: int | None
+    start: int
+    end: int
+    quote: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of an answer; ``start`` and ``end`` are offsets in ``Answer.text``."""
+
+    text: str
+    start: int
+    end: int
+    citations: tuple[int, ...]
+    support: Support
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "citations": list(self.citations)}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, a refusal or a failure; every ``[n]`` in ``text`` is the ``n`` of a citation.
+
+    ``not_found`` has no text and no citations, but its hits show the closest passages.
+    ``confidence`` is in 0...1: that the answer is right or, for ``not_found``, that there is none.
+    """
+
+    question: str
+    status: Status
+    text: str = ""
+    sentences: tuple[Sentence, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    hits: tuple[Hit, ...] = ()
+    confidence: float = 0.0
+    notices: tuple[str, ...] = ()
+    model: str = EXTRACTIVE
+    seconds: float = 0.0
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "question": self.question,
+            "status": self.status,
+            "answer": self.text,
+            "sentences": [s.to_dict() for s in self.sentences],
+            "citations": [c.to_dict() for c in self.citations],
+            "passages": [h.to_dict() for h in self.hits],
+            "confidence": round(self.confidence, 4),
+            "notices": list(self.notices),
+            "model": self.model,
+            "seconds": round(self.seconds, 4),
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the knowledge base says of one claim; ``start`` and ``end`` are offsets in the checked text.
+
+    ``supported`` and ``contradicted`` carry citations, ``not_found`` carries none.
+    """
+
+    claim: str
+    start: int
+    end: int
+    verdict: Judgement
+    confidence: float
+    explanation: str
+    citations: tuple[Citation, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "claim": self.claim,
+            "start": self.start,
+            "end": self.end,
+            "verdict": self.verdict,
+            "confidence": round(self.confidence, 4),
+            "explanation": self.explanation,
+            "citations": [c.to_dict() for c in self.citations],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """The verdicts on a text, in its order."""
+
+    text: str
+    claims: tuple[Verdict, ...] = ()
+    seconds: float = 0.0
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "text": self.text,
+            "claims": [v.to_dict() for v in self.claims],
+            "seconds": round(self.seconds, 4),
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier message of a conversation."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Limits a search to some documents; an empty field does not limit.
+
+    ``publishers`` are compared without case, a part of the name is enough. ``after`` and ``before`` are
+    ISO dates, both inclusive; a document without a date is outside any date range.
+    """
+
+    publishers: tuple[str, ...] = ()
+    document_ids: tuple[str, ...] = ()
+    after: str | None = None
+    before: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.publishers or self.document_ids or self.after or self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A source that could not be ingested, and why."""
+
+    source: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What one run of ingestion did; counts are documents, ``passages`` those newly written."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failed: tuple[Failure, ...] = field(default=())
+    passages: int = 0
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "failed": [asdict(f) for f in self.failed], "seconds": round(self.seconds, 2)}

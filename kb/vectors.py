@@ -1,0 +1,155 @@
+"""The vector index: the one module that knows Chroma.
+
+A cache of what the catalogue holds, which can be rebuilt from it at any time. Chroma's ids are the
+catalogue's passage keys; its own copy of text and metadata is left empty, since filters are answered by
+the catalogue (embedded Chroma scans its whole table for them).
+
+Two properties of embedded Chroma shape this module. It does not see what another process wrote until it
+is opened anew, so a reader passes the catalogue's generation and the index reopens when that has moved.
+And two processes that write one folder damage it without an error, so only ``kb.store`` writes, under
+its lock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb.errors import KBError, StorageError
+
+if TYPE_CHECKING:
+    from chromadb.api.client import Client
+    from chromadb.api.models.Collection import Collection
+
+FOLDER_NAME = "chroma"
+COLLECTION = "passages"
+_BATCH = 2000  # Chroma refuses more than about 5,400 rows in one call.
+_open_paths: set[str] = set()
+_open_paths_lock = threading.Lock()
+
+
+class VectorIndex:
+    """Passage keys by nearness of their vectors (cosine), in an embedded Chroma folder."""
+
+    def __init__(self, folder: Path, *, embedder: str, dimension: int) -> None:
+        self.folder = folder
+        self._embedder = embedder
+        self._dimension = dimension
+        self._generation: int | None = None
+        self._client: Client | None = None
+        self._collection: Collection | None = None
+        self._path = ""
+        # Held for a whole call: a reopening must not take the index from under a running search (2 ms).
+        self._lock = threading.RLock()
+
+    def add(self, keys: Sequence[int], vectors: NDArray[np.float32]) -> None:
+        """Add vectors of length 1, shape (len(keys), dimension); a key that is there is replaced."""
+        with self._lock, _chroma_errors(self.folder):
+            collection = self._open()
+            for first in range(0, len(keys), _BATCH):
+                part = slice(first, first + _BATCH)
+                collection.upsert(ids=[str(k) for k in keys[part]], embeddings=vectors[part])
+
+    def delete(self, keys: Sequence[int]) -> None:
+        """Forget keys; those that are not there are passed over."""
+        with self._lock, _chroma_errors(self.folder):
+            collection = self._open()
+            for first in range(0, len(keys), _BATCH):
+                collection.delete(ids=[str(k) for k in keys[first : first + _BATCH]])
+
+    def nearest(self, vector: NDArray[np.float32], limit: int, *, generation: int) -> list[tuple[int, float]]:
+        """The ``limit`` nearest keys with their cosine similarity, best first.
+
+        ``generation`` is the catalogue's: when it has moved on, another process may have written.
+        """
+        with self._lock, _chroma_errors(self.folder):
+            if generation != self._generation:
+                self.close()
+                self._generation = generation
+            collection = self._open()
+            limit = min(limit, collection.count())
+            if limit == 0:
+                return []
+            result = collection.query(
+                query_embeddings=vector[None, :], n_results=limit, include=["distances"]
+            )
+            distances = result["distances"] or [[]]
+            pairs = zip(result["ids"][0], distances[0], strict=True)
+            return [(int(key), min(1.0, max(-1.0, 1.0 - distance))) for key, distance in pairs]
+
+    def seen(self, generation: int) -> None:
+        """Note that this process itself brought the index to ``generation``: no need to reopen."""
+        self._generation = generation
+
+    def keys(self) -> list[int]:
+        """Every key that is there, in order."""
+        with self._lock, _chroma_errors(self.folder):
+            return sorted(int(key) for key in self._open().get(include=[])["ids"])
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock, _chroma_errors(self.folder):
+            self._open()
+            assert self._client is not None
+            self._client.delete_collection(COLLECTION)
+            self._collection = None
+
+    def close(self) -> None:
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                _open_paths.discard(self._path)
+            self._client = self._collection = None
+
+    def _open(self) -> Collection:
+        if self._collection is None:
+            import chromadb
+            from chromadb.config import Settings
+
+            self._path = _unused_spelling(self.folder)
+            settings = Settings(anonymized_telemetry=False)
+            client = cast("Client", chromadb.PersistentClient(self._path, settings=settings))
+            self._client = client
+            self._collection = client.get_or_create_collection(
+                COLLECTION,
+                configuration={"hnsw": {"space": "cosine"}},
+                metadata={"embedder": self._embedder, "dimension": self._dimension},
+                embedding_function=None,
+            )
+        return self._collection
+
+
+def _unused_spelling(folder: Path) -> str:
+    """A spelling of the path that no open index of this process uses.
+
+    Chroma shares one system, and so one stale view, among all clients with the same spelling; then
+    closing ours and opening it again would not show what another process wrote.
+    """
+    with _open_paths_lock:
+        for n in itertools.count():
+            spelling = str(folder) + "/." * n
+            if spelling not in _open_paths:
+                _open_paths.add(spelling)
+                return spelling
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _chroma_errors(folder: Path) -> Iterator[None]:
+    """Turn Chroma's own errors into a ``StorageError`` with its cure."""
+    try:
+        yield
+    except KBError:
+        raise
+    except Exception as error:
+        raise StorageError(
+            f"the vector index in {folder} cannot be used ({error})",
+            "check the disk, or delete that folder: the next `kbqa ingest` builds it again without embedding",
+        ) from error

@@ -1,0 +1,183 @@
+"""What all tests share: no network, no settings of the person who runs them, a small knowledge base.
+
+``library_folder`` and ``library`` are one knowledge base over our own few texts, made once with the "hash"
+embedder; tests must not write to it. ``kbqa`` runs the command in a process of its own, as a person does.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+BRIDGE = """---
+title: Harbour bridge closed to lorries
+author: Ada Verne
+publisher: The Harbour Post
+published: 2026-03-03
+language: en
+---
+
+# Harbour bridge closed to lorries
+
+The harbour bridge was closed to lorries on 3 March 2026. Engineers had found cracks in two of its piers.
+
+## The repair
+
+The repair of the harbour bridge is expected to cost 41 million euros. The city council approved the repair
+by 31 votes to 12. Council leader Nora Blum called the repair overdue.
+
+## Key Questions
+
+### When was the harbour bridge closed to lorries?
+
+The harbour bridge was closed to lorries on 3 March 2026.
+
+### Who called the repair overdue?
+
+Council leader Nora Blum called the repair of the harbour bridge overdue.
+"""
+
+ORCHARD = """ORCHARDS AFTER THE LATE FROST
+
+Growers in the Lenne valley lost about 60 percent of their apple blossom to the frost of 21 April 2026.
+The growers' association speaks of the worst spring since 1991.
+
+The trees had flowered two weeks early after a warm March, so that the frost met open blossom.
+"""
+
+FERRY = """<!doctype html><html lang="en"><head><title>New ferry carries lorries</title>
+<meta property="og:site_name" content="Coast Radio"><meta name="author" content="Piet Janssen">
+<meta property="article:published_time" content="2026-03-20T08:00:00+01:00"></head>
+<body><nav><a href="/">Home</a> <a href="/news">News</a></nav><article><h1>New ferry carries lorries</h1>
+<p>A ferry named Marta has carried lorries across the harbour every twenty minutes since 20 March 2026.</p>
+<p>The ferry runs from five in the morning until midnight, and a crossing costs 18 euros for a lorry.</p>
+<p>The operator expects the ferry to run until the harbour bridge is open again.</p>
+</article><footer>Coast Radio</footer></body></html>
+"""
+
+BRIEFS = """id,title,publisher,author,date,text
+brief-1,Library opens late,The Harbour Post,Ada Verne,2026-05-02,"The town library will open until ten in \
+the evening from 4 May 2026. The longer hours cost the town 90,000 euros a year."
+brief-2,Record for the tram,Coast Radio,Piet Janssen,2026-06-11,"The tram carried 1.2 million passengers \
+in May 2026, more than in any month before."
+"""
+
+TEXTS = {"bridge.md": BRIDGE, "orchard.txt": ORCHARD, "news/ferry.html": FERRY, "briefs.csv": BRIEFS}
+
+
+def _stays_here(address: Any) -> bool:
+    if not isinstance(address, tuple):  # a socket file
+        return True
+    host = address[0].decode() if isinstance(address[0], bytes) else address[0]
+    if host in (None, "", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(str(host).split("%")[0]).is_loopback or str(host) in ("0.0.0.0", "::")
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    """Anything that would leave this machine fails at once, and by name."""
+
+    def guarded(original: Callable[..., Any]) -> Callable[..., Any]:
+        def connect(self: socket.socket, address: Any) -> Any:
+            if not _stays_here(address):
+                raise OSError(f"a test tried to reach {address}")
+            return original(self, address)
+
+        return connect
+
+    look_up = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *rest: Any, **more: Any) -> Any:
+        if not _stays_here((host,)):
+            raise socket.gaierror(f"a test tried to look up {host}")
+        return look_up(host, *rest, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
+        patch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_personal_settings() -> Iterator[None]:
+    """Tests see no ``KBQA_*`` of the person who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("KBQA_")]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of five short articles in four formats; tests must not write to it."""
+    folder = tmp_path_factory.mktemp("texts")
+    for name, text in TEXTS.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def library_folder(tmp_path_factory: pytest.TempPathFactory, texts: Path) -> Path:
+    """A knowledge base over ``texts``, made with the "hash" embedder; tests must not write to it."""
+    from ingest.sync import ingest
+    from kb.settings import Settings
+    from kb.store import Store
+
+    folder = tmp_path_factory.mktemp("library") / "kb"
+    settings = Settings(kb=folder, embedder="hash")
+    with Store.open(folder, settings, create=True) as store:
+        report = ingest([str(texts)], store)
+    assert not report.failed
+    assert report.added == 5
+    return folder
+
+
+@pytest.fixture(scope="session")
+def library(library_folder: Path) -> Iterator[Any]:
+    """The ``KnowledgeBase`` over ``texts``, open; tests must not write to it."""
+    from kb.pipeline import KnowledgeBase
+    from kb.settings import Settings
+
+    with KnowledgeBase.open(library_folder, Settings(kb=library_folder, embedder="hash")) as kb:
+        yield kb
+
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def kbqa(tmp_path: Path) -> Command:
+    """Run ``kbqa`` in ``tmp_path`` as a process of its own; keywords go to ``subprocess.run``."""
+
+    def run(*arguments: object, env: dict[str, str] | None = None, **options: Any) -> Any:
+        command = [sys.executable, "-m", "kb", *map(str, arguments)]
+        options = {"cwd": tmp_path, "stdin": subprocess.DEVNULL, "timeout": 60, **options}
+        if "input" in options:
+            del options["stdin"]
+        return subprocess.run(
+            command, env={**command_environment(), **(env or {})}, capture_output=True, text=True, **options
+        )
+
+    return run
+
+
+def command_environment() -> dict[str, str]:
+    """The environment in which ``python -m kb`` finds the project and embeds with "hash"."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "KBQA_EMBEDDER": "hash", "PYTHONIOENCODING": "utf-8"}

@@ -1,0 +1,471 @@
+"""The command line: results on stdout, everything else on stderr, one sentence and the right exit code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from conftest import Command, command_environment
+
+from kb import cli
+from kb.errors import Busy, UsageError
+from kb.types import Filters
+
+HEAVY = (
+    "chromadb torch transformers sentence_transformers gradio onnxruntime onnx tokenizers langchain "
+    "langchain_core numpy trafilatura pypdf docx sqlite3 tqdm asyncio"
+)
+COMMANDS = ["ask", "batch", "check", "documents", "info", "ingest", "remove", "search", "serve", "show"]
+QUESTION = "When was the harbour bridge closed to lorries?"
+
+
+@pytest.fixture
+def own_library(tmp_path: Path, library_folder: Path) -> Path:
+    """A copy of the knowledge base in ``.kbqa`` of the current folder, to write to."""
+    return Path(shutil.copytree(library_folder, tmp_path / ".kbqa"))
+
+
+def one_sentence(stderr: str) -> str:
+    """The only line of stderr, which names an error."""
+    (line,) = stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    assert "Traceback" not in stderr
+    return line
+
+
+# --- before any knowledge base -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["ask", "--help"], ["asj"]])
+def test_nothing_heavy_is_loaded_to_explain_oneself(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from kb.cli import main
+try:
+    main({arguments!r})
+except SystemExit:
+    pass
+print(*sorted({{name.split(".")[0] for name in sys.modules}} & set({HEAVY.split()!r})), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=command_environment()
+    )
+    assert done.stderr.splitlines()[-1] == ""
+
+
+def test_help_is_there_at_once(kbqa: Command) -> None:
+    def took() -> float:
+        began = time.perf_counter()
+        assert kbqa("--help").returncode == 0
+        return time.perf_counter() - began
+
+    assert min(took() for _ in range(3)) < 1.0  # 0.1 s on an idle machine
+
+
+def test_help_names_every_command(kbqa: Command) -> None:
+    listed = kbqa("--help").stdout
+    assert sorted(cli.cli.commands) == COMMANDS
+    for name in COMMANDS:
+        assert f"  {name} " in listed
+        described = kbqa(name, "--help")
+        assert described.returncode == 0
+        assert "--json" in described.stdout
+
+
+def test_version(kbqa: Command) -> None:
+    assert kbqa("--version").stdout.startswith("kbqa 0.1.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["aks", "Why?"], "Did you mean 'ask'?"),
+        (["ask"], "there is no question"),
+        (["ask", "  "], "there is no question"),
+        (["check"], "there is no text"),
+        (["check", "x", "--file", "y.txt"], "both a text and a file"),
+        (["ask", "Why?", "--after", "soon"], "'soon' is not a date"),
+        (["ask", "Why?", "--top", "0"], "0 is not in the range"),
+        (["ask", "Why?", "--sauce", "x"], "--source"),
+        (["batch", "q.csv"], "--output"),
+        (["batch", "q.csv", "-o", "a.csv", "--mode", "guess"], "guess"),
+        (["ingest"], "SOURCE"),
+        (["show"], "ID"),
+        (["ask", "Why?", "--embedder", "x"], "--embedder"),
+    ],
+)
+def test_a_request_that_will_not_do(kbqa: Command, arguments: list[str], word: str) -> None:
+    done = kbqa(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert word.lower() in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_setting_fails_by_name(kbqa: Command) -> None:
+    done = kbqa("info", env={"KBQA_TOPP": "3"})
+    assert done.returncode == 2
+    assert "topp" in one_sentence(done.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["ask", "Why?"], ["search", "x"], ["check", "x."], ["documents"], ["info"], ["show", "x"], ["serve"]],
+)
+def test_no_knowledge_base_yet(kbqa: Command, tmp_path: Path, arguments: list[str]) -> None:
+    done = kbqa(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "kbqa ingest" in one_sentence(done.stderr)
+    assert not list(tmp_path.iterdir())
+
+
+# --- from articles to answers ------------------------------------------------------------------------
+
+
+def test_ingest_then_again_then_pruned(kbqa: Command, tmp_path: Path, texts: Path) -> None:
+    articles = Path(shutil.copytree(texts, tmp_path / "articles"))
+    first = kbqa("ingest", "articles", "--json")
+    assert first.returncode == 0, first.stderr
+    report = json.loads(first.stdout)
+    assert list(report) == ["added", "updated", "unchanged", "removed", "failed", "passages", "seconds"]
+    assert (report["added"], report["failed"]) == (5, [])
+    assert kbqa("ingest", "articles").stdout.startswith("5 unchanged; 0 new passages")
+    (articles / "orchard.txt").unlink()
+    assert "1 removed" in kbqa("ingest", "articles", "--prune").stdout
+    assert len(json.loads(kbqa("documents", "--json").stdout)) == 4
+
+
+def test_one_bad_source_is_named_and_does_not_stop_the_rest(kbqa: Command, tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("The lighthouse was painted red in 2025.", encoding="utf-8")
+    (tmp_path / "bad.pdf").write_bytes(b"%PDF-1.7 but no more")
+    done = kbqa("ingest", "good.txt", "bad.pdf", "missing.txt")
+    assert done.returncode == 1
+    assert "1 added, 2 failed" in done.stdout
+    assert "bad.pdf" in done.stderr
+    assert "missing.txt" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[QUESTION], QUESTION.split(), ["-"]])
+def test_ask(kbqa: Command, library_folder: Path, arguments: list[str]) -> None:
+    done = kbqa("ask", *arguments, "--kb", library_folder, "--json", input=QUESTION)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["question"] == QUESTION
+    assert (answer["status"], answer["error"]) == ("answered", None)
+    assert "3 March 2026" in answer["answer"]
+    assert answer["citations"][0]["title"] == "Harbour bridge closed to lorries"
+    assert done.stderr == ""
+
+
+def test_ask_for_people_prints_the_command_that_shows_the_quote(kbqa: Command, library_folder: Path) -> None:
+    printed = kbqa("ask", QUESTION, "--kb", library_folder).stdout
+    answer = json.loads(kbqa("ask", QUESTION, "--kb", library_folder, "--json").stdout)
+    cited = answer["citations"][0]
+    assert printed.startswith(answer["answer"])
+    assert "The Harbour Post" in printed
+    assert "3 March 2026" in printed
+    assert f"kbqa show {cited['document_id']} --start {cited['start']} --end {cited['end']}" in printed
+    shown = kbqa(
+        *(
+            "show",
+            cited["document_id"],
+            "--start",
+            cited["start"],
+            "--end",
+            cited["end"],
+            "--kb",
+            library_folder,
+        )
+    )
+    assert shown.stdout == cited["quote"] + "\n"
+
+
+def test_a_refusal_is_an_answer(kbqa: Command, library_folder: Path) -> None:
+    done = kbqa("ask", "Who won the chess tournament in Reykjavik?", "--kb", library_folder)
+    assert done.returncode == 0
+    assert done.stdout.startswith("The documents do not say.")
+
+
+def test_a_question_that_cannot_be_answered_at_all(kbqa: Command, library_folder: Path) -> None:
+    done = kbqa("ask", "why " * 600, "--kb", library_folder)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "2,000" in one_sentence(done.stderr)
+    as_json = kbqa("ask", "why " * 600, "--kb", library_folder, "--json")
+    assert as_json.returncode == 1
+    assert json.loads(as_json.stdout)["status"] == "error"
+
+
+def test_filters_and_top(kbqa: Command, library_folder: Path) -> None:
+    def found(*options: object) -> set[str]:
+        done = kbqa("search", "harbour bridge lorries", "--kb", library_folder, "--json", *options)
+        assert done.returncode == 0, done.stderr
+        return {hit["document_id"] for hit in json.loads(done.stdout)}
+
+    assert {"bridge.md", "news/ferry.html"} <= found()
+    assert found("--source", "coast radio", "--before", "2026-04") == {"news/ferry.html"}
+    assert found("--document", "bridge.md", "--document", "brief-1") <= {"bridge.md", "brief-1"}
+    assert "bridge.md" not in found("--after", "2026-04")
+    assert len(found("--top", "1")) == 1
+
+
+def test_the_options_may_stand_before_the_command(kbqa: Command, library_folder: Path) -> None:
+    before = kbqa("--kb", library_folder, "--json", "documents")
+    assert before.stdout == kbqa("documents", "--json", "--kb", library_folder).stdout
+    assert kbqa("--kb", "nowhere", "documents", "--kb", library_folder).returncode == 0
+
+
+def test_documents(kbqa: Command, library_folder: Path) -> None:
+    listed = json.loads(kbqa("documents", "--kb", library_folder, "--json").stdout)
+    assert [document["id"] for document in listed] == sorted(document["id"] for document in listed)
+    assert list(listed[0]) == [
+        *("id", "title", "publisher", "author", "published", "url", "media_type", "characters", "passages"),
+        "content_hash",
+    ]
+    printed = kbqa("documents", "--kb", library_folder).stdout
+    assert all(document["id"] in printed for document in listed)
+
+
+def test_show_prints_the_stored_text_as_it_is(kbqa: Command, library_folder: Path, library: Any) -> None:
+    document = library.document("bridge.md")
+    assert kbqa("show", "bridge.md", "--kb", library_folder).stdout == document.text + "\n"
+    assert json.loads(kbqa("show", "bridge.md", "--kb", library_folder, "--json").stdout) == json.loads(
+        json.dumps(document.to_dict())
+    )
+    cut = kbqa("show", "bridge.md", "--start", "5", "--end", "9", "--kb", library_folder)
+    assert cut.stdout == document.text[5:9] + "\n"
+    too_far = kbqa("show", "bridge.md", "--end", "99999", "--kb", library_folder)
+    assert too_far.returncode == 2
+    assert str(len(document.text)) in one_sentence(too_far.stderr)
+    unknown = kbqa("show", "brigde.md", "--kb", library_folder)
+    assert unknown.returncode == 1
+    assert "brigde.md" in one_sentence(unknown.stderr)
+
+
+def test_remove(kbqa: Command, own_library: Path) -> None:
+    unknown = kbqa("remove", "bridge.md", "no-such", "nor-such")
+    assert unknown.returncode == 1
+    assert "no-such, nor-such" in one_sentence(unknown.stderr)
+    assert len(json.loads(kbqa("documents", "--json").stdout)) == 5
+    done = kbqa("remove", "bridge.md", "brief-1", "bridge.md")
+    assert (done.returncode, done.stdout) == (0, "2 removed.\n")
+    left = {document["id"] for document in json.loads(kbqa("documents", "--json").stdout)}
+    assert left == {"orchard.txt", "news/ferry.html", "brief-2"}
+
+
+def test_info(kbqa: Command, library_folder: Path) -> None:
+    facts = json.loads(kbqa("info", "--kb", library_folder, "--json").stdout)
+    assert (facts["documents"], facts["embedder"]) == (5, "hash")
+    assert {"passages", "generation", "dimension", "vectors"} <= set(facts)
+    assert "hash" in kbqa("info", "--kb", library_folder).stdout
+
+
+def test_check_a_text_a_file_and_stdin(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
+    text = "The harbour bridge was closed to lorries on 3 March 2026."
+    (tmp_path / "draft.txt").write_text(text, encoding="utf-8")
+    for arguments in ([text], ["--file", "draft.txt"], ["-"]):
+        done = kbqa("check", *arguments, "--kb", library_folder, "--json", input=text)
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
+        assert report["text"] == text
+        (claim,) = report["claims"]
+        assert (claim["claim"], claim["start"], claim["end"]) == (text, 0, len(text))
+    missing = kbqa("check", "--file", "drafd.txt", "--kb", library_folder)
+    assert missing.returncode == 1
+    assert "drafd.txt" in one_sentence(missing.stderr)
+
+
+def test_a_draft_in_another_format_is_read_as_ingestion_reads_it(
+    kbqa: Command, library_folder: Path, tmp_path: Path
+) -> None:
+    page = (
+        "<!doctype html><title>Draft</title><article><p>The ferry is named Marta, as we hear.</p></article>"
+    )
+    (tmp_path / "draft.html").write_text(page, encoding="utf-8")
+    done = kbqa("check", "--file", "draft.html", "--kb", library_folder, "--json")
+    assert done.returncode == 0, done.stderr
+    assert "The ferry is named Marta" in json.loads(done.stdout)["text"]
+    assert "<p>" not in json.loads(done.stdout)["text"]
+
+
+def test_batch(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(f"id,question\na,{QUESTION}\nb,\n", encoding="utf-8")
+    done = kbqa("batch", "q.csv", "-o", "a.jsonl", "--kb", library_folder, "--workers", "2")
+    assert done.returncode == 1
+    assert "failed: row b: The question is empty." in done.stderr
+    assert done.stdout.startswith("2 rows: 1 answered, 0 not found, 1 failed")
+    answers = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [answer["id"] for answer in answers] == ["a", "b"]
+    again = kbqa("batch", "q.csv", "-o", "a.jsonl", "--kb", library_folder, "--json")
+    assert json.loads(again.stdout)["resumed"] == 1
+
+
+def test_batch_says_what_is_missing(kbqa: Command, library_folder: Path) -> None:
+    done = kbqa("batch", "nosuch.csv", "-o", "a.csv", "--kb", library_folder)
+    assert done.returncode == 1
+    assert "nosuch.csv" in one_sentence(done.stderr)
+
+
+# --- what may go wrong -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x"), 1, "disk is full: free some space"),
+        (PermissionError(errno.EACCES, "Permission denied", "a.csv"), 1, "A.csv may not be read or written"),
+        (OSError(errno.EROFS, "Read-only file system", "/ro"), 1, "read-only"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "q.csv"), 1, "There is no q.csv: check the path."),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "d"), 1, "D is a folder: name a file."),
+        (Busy("it is being written to", "wait"), 1, "It is being written to: wait."),
+        (UsageError("no"), 2, "Error: No."),
+        (ModuleNotFoundError("No module named 'numpy'", name="numpy"), 1, "numpy is not installed"),
+        (ZeroDivisionError("one by nought"), 1, "ZeroDivisionError: one by nought"),
+    ],
+)
+def test_every_error_is_a_sentence(
+    error: Exception,
+    code: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setitem(cli.cli.commands, "info", click.Command("info", callback=fail))
+    with pytest.raises(SystemExit) as left:
+        cli.main(["info"])
+    assert left.value.code == code
+    assert words in one_sentence(capsys.readouterr().err)
+
+
+def test_debug_shows_the_traceback(kbqa: Command) -> None:
+    done = kbqa("info", "--debug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0, reason="root may write everywhere; the sentence itself is tested above"
+)
+def test_a_folder_that_cannot_be_written(kbqa: Command, tmp_path: Path, texts: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o500)
+    done = kbqa("ingest", texts, "--kb", folder / "kb")
+    assert done.returncode == 1
+    assert "permission" in one_sentence(done.stderr).lower()
+
+
+def test_a_full_disk_is_a_sentence(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.txt").write_text(f"{QUESTION}\n", encoding="utf-8")
+    (tmp_path / "a.jsonl.journal").symlink_to("/dev/full")
+    done = kbqa("batch", "q.txt", "-o", "a.jsonl", "--kb", library_folder)
+    assert done.returncode == 1
+    assert "disk is full" in one_sentence(done.stderr)
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(library_folder: Path, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m kb search harbour --kb {library_folder} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, env=command_environment()
+    )
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_ctrl_c_leaves_with_130_and_no_traceback(library_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.txt").write_text(f"{QUESTION}\n" * 50_000, encoding="utf-8")
+    command = [sys.executable, "-m", "kb", "batch", "q.txt", "-o", "a.jsonl", "--kb", str(library_folder)]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=command_environment(),
+    )
+    journal = tmp_path / "a.jsonl.journal"
+    deadline = time.monotonic() + 30
+    while not (journal.exists() and journal.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert "Interrupted: run the same command to go on." in err
+    assert "Traceback" not in err
+
+
+def test_a_bar_on_a_terminal_and_silence_when_quiet(texts: Path, tmp_path: Path) -> None:
+    def on_terminal(*options: str) -> str:
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "kb", "ingest", str(texts), *options]
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs, env=command_environment()
+        )
+        os.close(theirs)
+        seen = b""
+        try:
+            while part := os.read(ours, 4096):
+                seen += part
+        except OSError:  # Linux says EIO when the other side has closed
+            pass
+        os.close(ours)
+        assert process.wait() == 0
+        return seen.decode()
+
+    assert "ingesting" in on_terminal("--kb", "a")
+    assert on_terminal("--kb", "b", "--quiet") == ""
+
+
+def test_a_letter_the_terminal_lacks_does_not_cost_the_answer(kbqa: Command, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The tunnel is called „Größe“ by everyone in town.", encoding="utf-8")
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    assert kbqa("ingest", "a.txt").returncode == 0
+    done = kbqa("show", "a.txt", env=ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Gr??e" in done.stdout
+
+
+def test_lines_of_progress_where_there_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 1.0, 6.0, 6.0, 7.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    advance = cli._lines("ingesting")
+    for done in (1, 2, 3):
+        advance(done, 3, "a.txt")
+    assert capsys.readouterr().err == "ingesting: 2 of 3\n"
+
+
+def test_filters_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Filters] = []
+
+    @cli._filtered
+    def command(filters: Filters) -> None:
+        seen.append(filters)
+
+    arguments = [
+        "--source",
+        "A",
+        "--source",
+        "B",
+        "--document",
+        "d",
+        "--after",
+        "2026",
+        "--before",
+        "2026-02",
+    ]
+    click.command(command).main(arguments, standalone_mode=False)
+    assert seen == [Filters(("A", "B"), ("d",), "2026-01-01", "2026-02-28")]

@@ -1,0 +1,144 @@
+"""The house stays as it was drawn: imports point one way, and each heavy library has one door.
+
+Read from the sources with ``ast``, also inside functions; imports that are for type checkers only do not
+count, since they do not run.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A module of kb may import those before it. One that is missing here has not been given its place.
+ORDER = (
+    *("types", "errors", "settings", "text", "render"),
+    *("catalogue", "vectors", "embed", "store", "spelling", "retrieve"),
+    *("question", "extract", "generate", "verify", "langchain", "pipeline"),
+    *("batch", "evaluate", "cli", "__main__"),
+)
+
+# Where a heavy library may be named. Its parts (langchain_core, …) go with it.
+DOORS = {
+    "chromadb": {"kb/vectors.py"},
+    "onnx": {"kb/embed.py"},
+    "onnxruntime": {"kb/embed.py"},
+    "safetensors": {"kb/embed.py"},
+    "tokenizers": {"kb/embed.py"},
+    "sentence_transformers": {"kb/embed.py"},
+    "torch": set(),
+    "transformers": set(),
+    "langchain": {"kb/embed.py", "kb/generate.py", "kb/langchain.py", "kb/pipeline.py"},
+    "langchain_core": {"kb/embed.py", "kb/generate.py", "kb/langchain.py", "kb/pipeline.py"},
+    "gradio": {"app.py"},
+    "fastapi": {"app.py"},
+    "uvicorn": {"app.py"},
+    "trafilatura": {"ingest/load/html.py"},
+    "pypdf": {"ingest/load/pdf.py"},
+    "docx": {"ingest/load/docx.py"},
+    "markdown_it": {"ingest/load/markdown.py"},
+}
+
+
+def sources() -> list[Path]:
+    return sorted([*ROOT.glob("kb/**/*.py"), *ROOT.glob("ingest/**/*.py"), ROOT / "app.py"])
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def _is_for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def nodes(tree: ast.AST, *, inside_functions: bool = True) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(tree):
+        if _is_for_type_checkers(child):
+            continue
+        yield child
+        if inside_functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from nodes(child, inside_functions=inside_functions)
+
+
+def imports(path: Path, *, inside_functions: bool = True) -> set[str]:
+    """The modules that a file imports, as dotted names (``from kb import render`` gives ``kb.render``)."""
+    found: set[str] = set()
+    for node in nodes(ast.parse(path.read_text(encoding="utf-8")), inside_functions=inside_functions):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name(path)} imports relatively"
+            found |= {_module(node.module or "", alias.name) for alias in node.names}
+    return found
+
+
+def _module(package: str, what: str) -> str:
+    path = ROOT / package.replace(".", "/") / what
+    return f"{package}.{what}" if path.is_dir() or path.with_suffix(".py").exists() else package
+
+
+def top(module: str) -> str:
+    return module.split(".")[0]
+
+
+def test_every_module_of_kb_has_its_place() -> None:
+    assert {path.stem for path in (ROOT / "kb").glob("*.py")} - {"__init__"} <= set(ORDER)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "kb").glob("*.py")), ids=name)
+def test_kb_imports_point_down(path: Path) -> None:
+    if path.stem == "__init__":
+        return
+    used = {module.split(".")[1] for module in imports(path) if module.startswith("kb.")}
+    assert used <= set(ORDER[: ORDER.index(path.stem)])
+
+
+def test_ingest_is_imported_by_the_command_line_alone() -> None:
+    users = {name(path) for path in sources() if "ingest" in {top(module) for module in imports(path)}}
+    assert {user for user in users if not user.startswith("ingest/")} == {"kb/cli.py"}
+
+
+def test_the_app_is_imported_by_the_command_line_alone() -> None:
+    assert {name(path) for path in sources() if "app" in imports(path)} == {"kb/cli.py"}
+
+
+def test_rendering_imports_types_only() -> None:
+    assert {module for module in imports(ROOT / "kb/render.py") if top(module) == "kb"} == {"kb.types"}
+
+
+@pytest.mark.parametrize("library", sorted(DOORS))
+def test_a_heavy_library_is_named_behind_its_door_only(library: str) -> None:
+    users = {name(path) for path in sources() if library in {top(module) for module in imports(path)}}
+    assert users <= DOORS[library]
+
+
+@pytest.mark.parametrize("path", [path for path in sources() if path.name != "app.py"], ids=name)
+def test_no_heavy_library_is_imported_with_its_module(path: Path) -> None:
+    if path.name == "langchain.py":  # the adapter subclasses LangChain's classes; it is itself imported late
+        return
+    assert not {top(module) for module in imports(path, inside_functions=False)} & set(DOORS)
+
+
+def test_no_import_cycle() -> None:
+    """Counts what runs at import; ``ORDER`` keeps cycles out of kb, this one looks at all of it."""
+    graph = {_dotted(path): imports(path, inside_functions=False) for path in sources()}
+    done: set[str] = set()
+
+    def walk(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " -> ".join((*way, module))
+        if module not in done and module in graph:
+            for imported in sorted(graph[module]):
+                walk(imported, (*way, module))
+            done.add(module)
+
+    for module in graph:
+        walk(module, ())
+
+
+def _dotted(path: Path) -> str:
+    return name(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
