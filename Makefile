@@ -34,12 +34,12 @@ $(BIN)/python:
 # An installation is made again only when what it depends on was edited.
 $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV); the first time takes minutes."
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	$(BIN)/python -m pip install -qq -c constraints.txt -e .
 	touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV), with what the tests need; the first time takes minutes."
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev]'
 	touch $@ $(RUNTIME)
 
 # The page is tested in a real Chromium; Debian's is installed where there is none and we may.

@@ -27,6 +27,7 @@ from gradio.events import api
 
 from kb import render
 from kb.errors import KBError
+from kb.question import MAX_CHARACTERS as QUESTION_LIMIT
 from kb.settings import Settings, load_settings
 from kb.types import Answer, CheckReport, Document, Filters, Turn
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from kb.pipeline import KnowledgeBase
 
-QUESTION_LIMIT = 2_000
 TEXT_LIMIT = 50_000
 EXAMPLES = 5
 # Questions answered at the same moment, and how many may wait before the rest are told to come back.
@@ -66,6 +66,10 @@ class Desk:
         """How much the library holds and how new it is."""
         info = self.kb.info()
         return render.footer_html(info["documents"], info["newest"])
+
+    def arrive(self, past: Past) -> tuple[Any, str]:
+        """Welcome and footer as they are when the page is loaded, not when the server was started."""
+        return gr.skip() if past else self.welcome(), self.footer()
 
     def answer(self, question: str, past: Past) -> Iterator[tuple[Any, Past, Any]]:
         """Yield the conversation, its answers and the content of the question box, as the answer grows."""
@@ -306,25 +310,33 @@ document.addEventListener('keydown', (event) => {
 });
 """
 
-# Runs after the panel has its document, also when the same citation is clicked twice.
+# Runs after the panel has its document, also when the same citation is clicked twice. Beside the
+# conversation only the panel scrolls; below it, on a phone, the page does.
 SHOW_QUOTE_JS = """() => requestAnimationFrame(() => {
   const panel = document.querySelector('#source');
   const target = panel && (panel.querySelector('#quote') || panel.querySelector('.problem'));
   if (!target) return;
   target.focus({preventScroll: true});
-  target.scrollIntoView({block: 'center'});
+  if (getComputedStyle(panel).overflowY === 'auto') {
+    const below = target.getBoundingClientRect().top - panel.getBoundingClientRect().top;
+    panel.scrollTop += below - panel.clientHeight / 3;
+  } else target.scrollIntoView({block: 'center'});
 })"""
 
 
 def build_app(kb: KnowledgeBase) -> gr.Blocks:
     """The page and its API over an open knowledge base; launch or mount it with ``page_options()``."""
     desk = Desk(kb)
-    with gr.Blocks(title="kbqa", analytics_enabled=False, fill_width=True) as page:
+    page = gr.Blocks(title="kbqa", analytics_enabled=False, fill_width=True)
+    with page:
         past = gr.State(())
         with gr.Row(elem_id="desk"):
             with gr.Column(elem_id="chat", min_width=280):
                 conversation = gr.HTML(
-                    desk.welcome, elem_id="conversation", js_on_load=CONVERSATION_JS, apply_default_css=False
+                    desk.welcome(),
+                    elem_id="conversation",
+                    js_on_load=CONVERSATION_JS,
+                    apply_default_css=False,
                 )
                 with gr.Row(elem_id="asking"):
                     box = gr.Textbox(
@@ -338,11 +350,12 @@ def build_app(kb: KnowledgeBase) -> gr.Blocks:
                         html_attributes=gr.InputHTMLAttributes(spellcheck=True, autocomplete="off"),
                     )
                     fresh = gr.Button("Clear", size="sm", elem_id="clear", min_width=64)
-                gr.HTML(desk.footer, elem_id="footer", js_on_load=None, apply_default_css=False)
+                footer = gr.HTML(desk.footer(), elem_id="footer", js_on_load=None, apply_default_css=False)
             with gr.Column(elem_id="beside", min_width=280):
                 panel = gr.HTML("", elem_id="source", js_on_load=PANEL_JS, apply_default_css=False)
 
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+        page.load(desk.arrive, [past], [conversation, footer], **quiet)
         growing_page = [conversation, past, box]
         asked = box.submit(desk.answer, [box, past], growing_page, **quiet)
         chosen = conversation.example(desk.example, [past], growing_page, **quiet)
@@ -413,6 +426,11 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Open pages hold a connection each. Cutting them is how it ends, not an error to report.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
+
 
 def _listen(host: str, port: int) -> socket.socket:
     """A listening socket; bound here so that a port in use is an error of ours, with its cure."""
@@ -472,11 +490,11 @@ html { scroll-padding: 1.5rem 0 9rem; }
   gap: clamp(1.5rem, 4vw, 4rem); }
 #chat { display: flex; flex-direction: column; min-width: 0 !important; min-height: 100vh; gap: 0;
   padding-top: 3rem; }
-#beside { min-width: 0 !important; }
+#beside { min-width: 0 !important; align-self: stretch; } /* as tall as the chat: the panel can stick */
 #beside:not(:has(.panel)) { display: none; }
 #conversation { flex: 0 1 auto; }
 #chat:has(.conversation) #conversation { flex: 1 0 auto; }
-#conversation, #source, #footer { overflow: visible; color: var(--ink); }
+#conversation, #source, #footer { color: var(--ink); }
 #desk a, #desk button { transition: none; }
 #desk :is(a, button, h2):focus-visible { outline: 2px solid var(--link) !important; outline-offset: 2px; }
 #desk mark:focus { outline: none; }
@@ -500,7 +518,7 @@ html { scroll-padding: 1.5rem 0 9rem; }
 .answer-text { font: 400 1.3rem/1.6 var(--serif); color: var(--ink); white-space: pre-line;
   overflow-wrap: anywhere; max-width: 40rem; }
 .sentence.unsupported { text-decoration: underline dotted var(--warn); text-underline-offset: 4px; }
-.cite { display: inline-block; min-width: 1.5em; margin: 0 .1em 0 .25em; padding: .2em .35em;
+.cite { margin: 0 .1em 0 .25em; padding: .2em .45em;
   vertical-align: .3em; font: 600 .72rem/1.1 ui-sans-serif, system-ui, sans-serif; text-align: center;
   text-decoration: none !important; color: var(--link); background: var(--wash); border-radius: 4px;
   white-space: nowrap; }
@@ -512,11 +530,12 @@ html { scroll-padding: 1.5rem 0 9rem; }
   background: var(--sheet); color: var(--ink); line-height: 1.5; overflow-wrap: anywhere; }
 .notice { margin: 1.1rem 0 0; padding: .1rem 0 .1rem .9rem; border-inline-start: 3px solid var(--mark);
   font-size: .925rem; line-height: 1.5; color: var(--ink); max-width: 40rem; }
-.sources { margin: 1.4rem 0 0; padding: 0 0 0 1.6rem; font-size: .875rem; line-height: 1.5;
+.sources { margin: 1.4rem 0 0; padding: 0; list-style: none; font-size: .875rem; line-height: 1.5;
   color: var(--soft); }
-.sources li { margin: 0 0 .85rem; padding: 0 0 0 .2rem; overflow-wrap: anywhere; }
-.sources li::marker { color: var(--soft); font-variant-numeric: tabular-nums; }
-.closest, .closest li { list-style: none; padding-inline-start: 0; }
+.sources li { display: flex; gap: .6rem; margin: 0 0 .85rem; overflow-wrap: anywhere; }
+.sources li > div { min-width: 0; }
+.numbers { flex: 0 0 auto; max-width: 6rem; }
+.numbers .cite { margin: 0 .15em 0 0; vertical-align: 0; }
 .source-title { color: var(--link); font-weight: 600; text-decoration: none !important; }
 .source-title:hover { text-decoration: underline !important; text-underline-offset: 3px; }
 .facts { margin: 0; color: var(--soft); font-size: inherit; }
@@ -546,7 +565,7 @@ html { scroll-padding: 1.5rem 0 9rem; }
 #chat:not(:has(.exchange)) #clear { display: none; }
 .colophon { margin: 0; padding: .25rem 0 1.25rem; font-size: .8rem; color: var(--soft); }
 
-#source { position: sticky; top: 0; height: 100vh; overflow-y: auto; overscroll-behavior: contain;
+#source { position: sticky; top: 0; height: 100vh; overflow-y: auto !important;
   background: var(--sheet); border-inline: 1px solid var(--rule); }
 .panel { padding: 2.25rem clamp(1.1rem, 3vw, 2.5rem) 6rem; }
 .panel .close { position: sticky; top: 1rem; float: inline-end; margin: 0 0 0 1rem; padding: .35rem .7rem;
@@ -571,8 +590,8 @@ mark { background: var(--mark); color: inherit; padding: .12em 0; border-radius:
   #desk, #desk:has(.panel) { grid-template-columns: minmax(0, 1fr); gap: 0; }
   #chat { padding-top: 1.25rem; }
   #desk:has(.panel) #chat { min-height: 0; }
-  #source { position: static; height: auto; border-inline: 0; border-top: 1px solid var(--rule);
-    margin: 0 calc(-1 * clamp(1rem, 4vw, 2.5rem)); min-height: 60vh;
+  #source { position: static; height: auto; overflow: visible !important; border-inline: 0;
+    border-top: 1px solid var(--rule); margin: 0 calc(-1 * clamp(1rem, 4vw, 2.5rem)); min-height: 60vh;
     min-width: calc(100% + 2 * clamp(1rem, 4vw, 2.5rem)) !important; }
   .welcome { padding-top: 7vh; }
   .welcome h1 { font-size: 1.9rem; }

@@ -275,7 +275,8 @@ class Logistic:
 
 
 def logistic(x: Array, y: NDArray[np.bool_]) -> Logistic:
-    mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    mean, scale = x.mean(axis=0), x.std(axis=0)
+    scale[scale < 1e-6] = 1.0  # a constant column tells nothing and gets no weight
     model = LogisticRegression(C=0.3, max_iter=2000).fit((x - mean) / scale, y)
     return Logistic(mean, scale, model.coef_[0], float(model.intercept_[0]))
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from ingest.load import SUFFIXES, Loaded, content_hash, kind_of, parse
+from ingest.load.records import is_question_list
 from ingest.split import split
 from kb.errors import SourceError
 from kb.types import Document, Failure, IngestReport, Passage
@@ -46,7 +47,7 @@ _MEDIA_SUFFIX = {
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file or page to look at. ``origin`` is its absolute path or URL, ``id`` the document id it asks for."""
+    """A file or page to look at: ``origin`` is its absolute path or URL, ``id`` the document id wanted."""
 
     origin: str
     id: str
@@ -142,14 +143,20 @@ def _walk(folder: Path, tally: _Tally) -> list[Item]:
 
 
 def _is_supported(path: Path) -> bool:
-    """Whether a file in a folder is ours: by suffix or, without a suffix, by its first bytes."""
-    if path.suffix:
-        return path.suffix.lower() in SUFFIXES
+    """Whether a file in a folder is ours: by suffix or, without one, by its first bytes.
+
+    A list of questions for ``kbqa batch`` may lie beside the documents and is not one of them.
+    """
+    kind = SUFFIXES.get(path.suffix.lower())
+    if path.suffix and kind not in ("csv", "tsv"):
+        return kind is not None
     try:
         with path.open("rb") as file:
-            return kind_of(file.read(4096), path.name) in ("pdf", "html", "zip")
+            head = file.read(65536)
+        return not is_question_list(head) if kind else kind_of(head, path.name) in ("pdf", "html", "zip")
     except (OSError, SourceError):
-        return False
+        # Named in the report by the attempt to read it.
+        return kind is not None
 
 
 def _prune(store: Store, writer: Writer, folders: Sequence[Path]) -> int:
@@ -303,10 +310,11 @@ def _fetch(url: str) -> tuple[bytes, str]:
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
-    request = Request(
-        url, headers={"User-Agent": "kbqa", "Accept": "text/html,application/pdf,text/plain;q=0.9,*/*;q=0.1"}
-    )
     try:
+        request = Request(
+            url,
+            headers={"User-Agent": "kbqa", "Accept": "text/html,application/pdf,text/plain;q=0.9,*/*;q=0.1"},
+        )
         with urlopen(request, timeout=FETCH_SECONDS) as response:
             data: bytes = response.read(FETCH_BYTES + 1)
             media_type = response.headers.get_content_type()
@@ -330,7 +338,7 @@ def _fetch(url: str) -> tuple[bytes, str]:
 
 
 def _recoded(data: bytes, charset: str) -> bytes:
-    """The encoding that the server names holds, as the standard says; an unknown one is left to the loader."""
+    """UTF-8 from the encoding that the server names; one that does not fit is left to the loader."""
     try:
         return data.decode(charset).encode("utf-8")
     except (LookupError, UnicodeDecodeError):

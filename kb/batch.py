@@ -206,13 +206,15 @@ def read_table(source: Path, mode: Mode) -> Table:
     text = decode(data)
     if not text.strip():
         raise SourceError(f"{source} is empty", f"it should hold a {TEXT_COLUMNS[mode][0]} on each row")
+    if "\0" in text:
+        raise SourceError(f"{source} is not text", "save the list as CSV in UTF-8")
     suffix = source.suffix.lower()
     read = {".jsonl": _read_jsonl, ".txt": _read_lines}.get(suffix, _read_delimited)
     columns, records = read(text, TEXT_COLUMNS[mode])
     if suffix in (".csv", ".tsv") and not _column(columns, *TEXT_COLUMNS[mode]):
         wanted = " or ".join(TEXT_COLUMNS[mode])
         raise UsageError(
-            f"{source.name} has no column {wanted} (its columns: {', '.join(columns)})",
+            f"{source.name} has no column {wanted} (its columns: {', '.join(columns[:12])})",
             f"name the column {wanted} in the first line",
         )
     rows = [_row(n, cells, problem, mode) for n, (cells, problem) in enumerate(records, 1)]

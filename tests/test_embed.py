@@ -1,4 +1,4 @@
-"""Embedding: the hand-built graph equals the original model, and the same text always gives the same vector."""
+"""Embedding: the hand-built graph is the original model, and a text always gives the same vector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ def python(code: str, *arguments: str) -> str:
     return done.stdout
 
 
-# ------------------------------------------------------------------------------------- what the model computes
+# ---------------------------------------------------------------------------------- what the model computes
 
 
 def test_the_package_holds_the_weights_we_tested() -> None:
@@ -89,21 +88,6 @@ def test_the_package_holds_the_weights_we_tested() -> None:
 def test_rounding_to_8_bits_keeps_the_direction(minilm: MiniLM, exact: np.ndarray[Any, Any]) -> None:
     cosine = (minilm.embed(SENTENCES) * exact).sum(axis=1)
     assert cosine.min() >= 0.995, dict(zip(SENTENCES, cosine, strict=True))
-
-
-def test_the_graph_is_the_original_model(exact: np.ndarray[Any, Any], tmp_path: Path) -> None:
-    code = """
-import sys, json, numpy as np
-from pathlib import Path
-from sentence_transformers import SentenceTransformer
-from kb.embed import _model_folder
-model = SentenceTransformer(str(_model_folder()), device="cpu")
-assert model.max_seq_length == 256
-np.save(sys.argv[2], model.encode(json.loads(sys.argv[1]), normalize_embeddings=True))
-"""
-    out = tmp_path / "reference.npy"
-    python(code, json.dumps(SENTENCES), str(out))
-    assert np.abs(np.load(out) - exact).max() < 1e-4
 
 
 def test_rows_have_length_1_and_no_text_has_no_rows(minilm: MiniLM) -> None:
@@ -145,7 +129,7 @@ def test_half_a_surrogate_pair_is_not_an_error(minilm: MiniLM) -> None:
     assert HashEmbedder().embed(["broken \ud83d emoji"]).shape == (1, 64)
 
 
-# ------------------------------------------------------------------------------------- how it is loaded
+# ---------------------------------------------------------------------------------- how it is loaded
 
 
 def test_no_torch_and_no_network(minilm: MiniLM) -> None:
@@ -208,10 +192,10 @@ def test_a_damaged_file_is_made_anew(
 
 
 @pytest.fixture
-def closed_folder(tmp_path: Path) -> Iterator[Path]:
+def closed_folder(tmp_path: Path) -> Path:
     """A place where no folder can be made, for root too: a file is in the way."""
     (tmp_path / "file").write_text("in the way")
-    yield tmp_path / "file" / "cache"
+    return tmp_path / "file" / "cache"
 
 
 def test_a_cache_that_cannot_be_written_is_only_slower(
@@ -219,7 +203,7 @@ def test_a_cache_that_cannot_be_written_is_only_slower(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         vectors = MiniLM(closed_folder).embed(["Who pays?"])
-    assert "cannot be kept" in caplog.text
+    assert "made anew at each start" in caplog.text
     assert np.array_equal(vectors, minilm.embed(["Who pays?"]))
 
 
@@ -246,11 +230,11 @@ def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         embed.read_weights()
 
 
-# ------------------------------------------------------------------------------------- the other embedders
+# ---------------------------------------------------------------------------------- the other embedders
 
 
 def test_hash_embedder_finds_shared_words() -> None:
-    vectors = HashEmbedder().embed(["the cable to Japan", "a cable from Japan", "spring rain in Oslo", "", "?!"])
+    vectors = HashEmbedder().embed(["the cable to Japan", "a cable from Japan", "rain in Oslo", "", "?!"])
     assert vectors.shape == (5, 64)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
     assert np.array_equal(vectors[3], vectors[4])
@@ -259,13 +243,15 @@ def test_hash_embedder_finds_shared_words() -> None:
     assert HashEmbedder().embed([]).shape == (0, 64)
 
 
-@pytest.mark.parametrize("spec", ["", "minilm:", "Minilm", "sentence-transformers:", "langchain:openai", "openai:x"])
+@pytest.mark.parametrize("spec", ["", "minilm:", "Hash", "sentence-transformers:", "langchain:openai", "a:b"])
 def test_an_unknown_spec_lists_what_there_is(spec: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="minilm, hash, sentence-transformers:NAME or langchain:PROVIDER:MODEL"):
+    with pytest.raises(SettingsError, match=r"minilm, hash, sentence-transformers:NAME or langchain:"):
         load_embedder(spec, tmp_path)
 
 
-def test_sentence_transformers_from_a_local_folder(exact: np.ndarray[Any, Any], tmp_path: Path) -> None:
+def test_the_graph_is_what_sentence_transformers_computes(
+    exact: np.ndarray[Any, Any], tmp_path: Path
+) -> None:
     code = """
 import sys, json, numpy as np
 from pathlib import Path
@@ -306,7 +292,7 @@ def test_langchain_vectors_get_length_1(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert model.dimension == 3
     assert np.allclose(model.embed(["a", "b"]), [[0.6, 0.8, 0]] * 2)
     assert model.embed([]).shape == (0, 3)
-    assert model.count_tokens(["three short words.", "electricity"]) == [6, 3]
+    assert model.count_tokens(["three short words.", "electricity"]) == [7, 3]
     with pytest.raises(ModelError, match="quota exceeded"):
         load_embedder("langchain:some:fail", tmp_path).embed(["a"])
 

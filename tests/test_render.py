@@ -319,6 +319,15 @@ def test_an_empty_library_says_how_to_fill_it() -> None:
     assert "kbqa ingest FOLDER" in render.welcome_html([], 0)
 
 
+def test_a_passage_is_shown_from_below_its_heading() -> None:
+    (hit,) = FakeLibrary().search("ferry lorries", top=1)
+    passage = replace(hit.passage, text="Key Questions\n\nWhy?\n\nBecause of it.", section="Why?")
+    shown = render.hits_text([replace(hit, passage=passage)])
+    assert "\n   Because of it.\n" in shown
+    alone = replace(hit, passage=replace(passage, text="Why?\n"))
+    assert "\n   Why?\n" in render.hits_text([alone])
+
+
 def test_excerpts_end_at_a_word() -> None:
     assert render.excerpt("one two\nthree", 100) == "one two three"
     assert render.excerpt("one two three", 10) == "one two …"

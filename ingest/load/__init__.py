@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ingest import PIPELINE_VERSION
 from ingest.load import docx, html, markdown, pdf, records, text
-from ingest.load.blocks import Draft, assemble, is_afterword, is_faq_title, mark_questions
+from ingest.load.blocks import Draft, assemble, is_afterword, is_faq_title, mark_headings
 from kb.errors import SourceError
 from kb.types import Document, Failure, Section
 
@@ -50,6 +50,7 @@ _HTML = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_COMMON = re.compile(r"(?:table of )?contents|abstract|summary|introduction|overview", re.IGNORECASE)
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -73,7 +74,7 @@ def load(path: Path, document_id: str) -> Loaded:
 
 
 def parse(data: bytes, document_id: str, *, source: str, name: str) -> Loaded:
-    """The documents in ``data``; ``name`` is the file name that it goes by, for its suffix and as a last title."""
+    """The documents in ``data``; ``name`` is the file name it goes by, for its kind and as a last title."""
     kind = kind_of(data[:_HEAD], name) or ""
     if kind == "zip" and not _is_word(data):
         kind = ""
@@ -124,7 +125,7 @@ def _is_word(data: bytes) -> bool:
 
 def _document(draft: Draft, document_id: str, source: str, fallback: str, digest: str) -> Document:
     """The document of a draft; raises ``SourceError`` if it has no text."""
-    body = assemble(mark_questions(draft.blocks))
+    body = assemble(mark_headings(draft.blocks))
     if not body.text:
         raise SourceError("there is no text in it", "check that it was saved completely")
     return Document(
@@ -146,8 +147,12 @@ def _document(draft: Draft, document_id: str, source: str, fallback: str, digest
 
 def _first_heading(sections: tuple[Section, ...]) -> str | None:
     """The first heading that can be a title: no question, and none of the headings every article has."""
-    titles = (section.title for section in sections if not section.is_question)
-    return next((title for title in titles if not is_faq_title(title) and not is_afterword(title)), None)
+    return next((section.title for section in sections if _can_be_title(section)), None)
+
+
+def _can_be_title(section: Section) -> bool:
+    common = is_faq_title(section.title) or is_afterword(section.title) or _COMMON.fullmatch(section.title)
+    return not section.is_question and not common
 
 
 def _parse_records(data: bytes, kind: str, document_id: str, source: str) -> Loaded:

@@ -1,7 +1,7 @@
 """The form that every loader brings its source into: a list of blocks, each a heading or a piece of body.
 
 Text and offsets are made from blocks in one place (``assemble``), so that a section starts exactly at
-its heading in every format, and a FAQ is recognised in one place too (``mark_questions``): whichever way
+its heading in every format, and a FAQ is recognised in one place too (``mark_headings``): whichever way
 a question was marked up, it becomes a heading and its answer the body below.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from kb.text import normalise
 from kb.types import Section
@@ -109,14 +110,17 @@ def _one_line(text: str) -> str:
 # ------------------------------------------------------------------------------------------- FAQs
 
 _FAQ_TITLE = re.compile(
-    r"(?:(?:the|some|your|our|key|common|top|frequent|frequently asked|reader|readers'?|more|quick)\s+)*"
-    r"questions?(?:\s*(?:and|&|\+)\s*answers?)?(?:,? answered)?|f\.?\s?a\.?\s?q\.?s?|q\s*(?:&|and|\+)\s*a|questions? (?:about|on) .{3,60}",
+    r"(?:(?:the|some|your|our|key|common|top|frequent|frequently asked|readers?'?|more|quick)\s+)*"
+    r"(?:questions(?:,? answered)?|questions?\s*(?:and|&|\+)\s*answers?)|questions (?:about|on) .{3,60}"
+    r"|f\.?\s?a\.?\s?q\.?s?|q\s*(?:&|and|\+)\s*a",
     re.IGNORECASE,
 )
+_ABOUT_WHOM = "authors?|writers?|reporters?|correspondents?|editors?|journalists?"
 _AFTERWORD = re.compile(
-    r"(?i:about (?:the |our )?(?:authors?|writers?|reporters?|correspondents?|editors?|journalists?)\b.{0,40})"
-    r"|About(?: [A-Z\u00c0-\u00de][\w.'\u2019-]*){1,4}|(?i:author(?:'s)? (?:bio(?:graphy)?|note|profile))"
-    r"|(?i:related (?:articles?|stories|reading|coverage)|read (?:more|next)|further reading|sources|references)"
+    rf"(?i:about (?:the |our )?(?:{_ABOUT_WHOM})\b.{{0,40}})"
+    r"|About(?: [A-Z\u00c0-\u00de][\w.'\u2019-]*){1,4}"
+    r"|(?i:author(?:'s)? (?:bio(?:graphy)?|note|profile)|related (?:articles?|stories|reading|coverage))"
+    r"|(?i:read (?:more|next)|further reading|sources|references)"
 )
 _Q = re.compile(r"(?:Q|Question)\s*\d{0,3}\s*[:.)]\s*(?=\S)", re.IGNORECASE)
 _A = re.compile(r"(?:A|Answer)\s*\d{0,3}\s*:\s*(?=\S)", re.IGNORECASE)
@@ -135,8 +139,8 @@ def is_afterword(text: str) -> bool:
     return bool(_AFTERWORD.fullmatch(text.strip(" :*#_")))
 
 
-def mark_questions(blocks: Sequence[Block]) -> list[Block]:
-    """Turn the questions of FAQs into headings, and end the last answer where the article goes on."""
+def mark_headings(blocks: Sequence[Block]) -> list[Block]:
+    """Turn the questions of FAQs and other bold lines into headings; the last answer ends with the FAQ."""
     blocks = list(blocks)
     loose = _loose_questions(blocks)
     marked: list[Block] = []
@@ -147,7 +151,7 @@ def mark_questions(blocks: Sequence[Block]) -> list[Block]:
         how = "" if after is None else _question_style(block, after)
         if block.level:
             faq = _faq_level(block, faq)
-            level, style = block.level, ""
+            level, style = block.level, "heading" if block.text.endswith("?") else ""
             marked.append(_bare(block, level) if block.text.endswith("?") else block)
         elif after is not None and is_faq_title(block.text) and (block.strong or after.text.endswith("?")):
             faq = level = 2 if not level else min(level + 1, 3)
@@ -159,13 +163,22 @@ def mark_questions(blocks: Sequence[Block]) -> list[Block]:
         elif how and (how in ("strong", "q") or index in loose or (faq and style in ("", how))):
             style = style or how
             marked.append(_bare(block, min((faq or level) + 1, 6)))
+        elif after is not None and _is_bold_heading(block, after):
+            marked.append(replace(block, level=min((level or 1) + 1, 6)))
+            faq = 0
         elif marked and marked[-1].level and marked[-1].text.endswith("?"):
-            marked.append(
-                replace(block, text=_A.sub("", block.text, count=1) if _A.match(block.text) else block.text)
-            )
+            match = _A.match(block.text)
+            marked.append(replace(block, text=block.text[match.end() :]) if match else block)
         else:
             marked.append(block)
     return marked
+
+
+def _is_bold_heading(block: Block, after: Block) -> bool:
+    """Whether a bold line is a heading that somebody did not mark as one."""
+    if not block.strong or block.tight or after.strong or after.level or _BULLET.match(block.text):
+        return False
+    return len(block.text) <= 80 and len(block.text.split()) <= 12 and block.text[-1] not in ".!,;:?)"
 
 
 def _faq_level(heading: Block, faq: int) -> int:
@@ -192,10 +205,10 @@ def _looks_asked(block: Block) -> bool:
 
 
 def _loose_questions(blocks: Sequence[Block]) -> set[int]:
-    """Bulleted questions outside any FAQ heading: at least two, each followed by an answer that is no bullet."""
+    """Bulleted questions outside any FAQ: at least two, each followed by an answer that is no bullet."""
     found: list[int] = []
     groups: list[list[int]] = [found]
-    for index, (block, after) in enumerate(zip(blocks, blocks[1:], strict=False)):
+    for index, (block, after) in enumerate(pairwise(blocks)):
         if block.level:
             groups.append([])
         elif _question_style(block, after) == "bullet" and not _BULLET.match(after.text):

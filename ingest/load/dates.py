@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
+_ZONES = {
+    "UTC": 0,
+    "GMT": 0,
+    "Z": 0,
+    "EST": -5,
+    "EDT": -4,
+    "CST": -6,
+    "CDT": -5,
+    "MST": -7,
+    "MDT": -6,
+    "PST": -8,
+    "PDT": -7,
+}
 _FIRST_YEAR, _LAST_YEAR = 1000, 2200
 
 
@@ -14,7 +27,9 @@ def iso_date(value: object) -> str | None:
         return None
     if isinstance(value, (int, float)):
         return _from_number(value)
-    if isinstance(value, (date, datetime)):
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, date):
         return value.isoformat()
     text = " ".join(str(value).split()).strip(" .,;")
     if not 6 <= len(text) <= 64 or not re.search(r"\d", text):
@@ -22,7 +37,7 @@ def iso_date(value: object) -> str | None:
     moment = _iso(text) or _parsed(text)
     if moment is None or not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         return None
-    return moment.isoformat() if _has_time(text) else moment.date().isoformat()
+    return moment.isoformat(timespec="seconds") if _has_time(text) else moment.date().isoformat()
 
 
 def _from_number(value: float) -> str | None:
@@ -50,12 +65,18 @@ def _parsed(text: str) -> datetime | None:
     try:
         # Parts that the text leaves out are taken from the default, so two defaults show what is missing.
         one, other = (
-            parser.parse(text, default=datetime(year, month, day), dayfirst=day_first)
+            parser.parse(text, default=datetime(year, month, day), dayfirst=day_first, tzinfos=_zone)
             for year, month, day in ((2001, 1, 1), (2002, 2, 2))
         )
     except (ValueError, OverflowError, TypeError):
         return None
     return one if one.date() == other.date() else None
+
+
+def _zone(name: str | None, offset: int | None) -> tzinfo | None:
+    """The time zone of an offset or of a North American abbreviation; any other name is left out."""
+    seconds = offset if offset is not None else _ZONES.get(name or "", 0) * 3600
+    return timezone(timedelta(seconds=seconds)) if offset is not None or name in _ZONES else None
 
 
 def _has_time(text: str) -> bool:

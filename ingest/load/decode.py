@@ -15,6 +15,7 @@ _MARKS = [
     (codecs.BOM_UTF16_BE, "utf-16"),
 ]
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\ufffd]")
+_FOREIGN = ["cp1252", "cp1251", "cp1253", "cp1255", "cp1256", "shift_jis", "gb18030", "big5", "euc_kr"]
 _SAMPLE = 65536
 
 
@@ -42,7 +43,8 @@ def _utf8(data: bytes) -> str | None:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         # One broken character, for instance where a file was cut off, does not make another encoding of it.
-        if error.start > len(data) - 4 or _mostly_utf8(data):
+        cut_off = error.reason == "unexpected end of data" and not data[: error.start].isascii()
+        if cut_off or _mostly_utf8(data):
             return data.decode("utf-8", errors="replace")
         return None
 
@@ -66,13 +68,15 @@ def _utf16_without_mark(data: bytes) -> str | None:
 
 
 def _guessed(data: bytes) -> str | None:
-    """Western European unless another encoding is clearly better; nothing that has zero bytes is text."""
+    """Western European unless most letters are not ASCII; nothing that has zero bytes is text."""
     if b"\0" in data:
         return None
+    sample = data[:_SAMPLE]
+    foreign = sum(byte > 127 for byte in sample)
+    # A few accents are too little to guess by: the guess would be Cyrillic as often as not.
+    if foreign * 3 < sum(byte > 127 or chr(byte).isalpha() for byte in sample):
+        return data.decode("cp1252", errors="replace")
     from charset_normalizer import from_bytes
 
-    best = from_bytes(
-        data[:_SAMPLE], cp_isolation=["cp1252", "cp1251", "cp1253", "shift_jis", "gb18030", "euc_kr"]
-    ).best()
-    encoding = best.encoding if best is not None and best.encoding else "cp1252"
-    return data.decode(encoding, errors="replace")
+    best = from_bytes(sample, cp_isolation=_FOREIGN).best()
+    return data.decode(best.encoding if best is not None else "cp1252", errors="replace")

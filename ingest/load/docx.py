@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from datetime import datetime
+from html import unescape
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
@@ -40,11 +42,21 @@ def read(data: bytes, name: str) -> Draft:
         MEDIA_TYPE,
         title=core.title.strip() or None,
         author=core.author.strip() if core.author.strip() not in ("", _LIBRARY) else None,
+        publisher=_company(document),
         published=iso_date(created.date())
         if created and created.replace(tzinfo=None) != _LIBRARY_CREATED
         else None,
         language=core.language.strip() or None,
     )
+
+
+def _company(document: Any) -> str | None:
+    """The company that Word notes beside the core properties."""
+    for part in document.part.package.iter_parts():
+        if str(part.partname) == "/docProps/app.xml":
+            match = re.search(rb"<Company>([^<]+)</Company>", part.blob)
+            return unescape(match[1].decode("utf-8", "replace")).strip() or None if match else None
+    return None
 
 
 def _blocks(document: Any) -> Iterator[Block]:

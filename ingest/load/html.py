@@ -28,7 +28,7 @@ def read(data: bytes, name: str) -> Draft:
     page = _parse(_decode(data))
     found = _main_blocks(page)
     fields = _metadata(page)
-    return Draft(found, "text/html", **fields)
+    return Draft(found, "text/html", **{name: value or None for name, value in fields.items()})
 
 
 def fragment_blocks(fragment: str) -> list[Block]:
@@ -71,9 +71,10 @@ def _parse(text: str) -> Any:
 def _main_blocks(page: Any) -> list[Block]:
     extracted = _extracted(page)
     whole = _blocks(_main_part(page))
-    if _size(whole) <= SMALL_PAGE and _size(extracted) < _size(whole) / 2:
-        return whole
-    return extracted or whole
+    small = _size(whole) <= SMALL_PAGE and _size(extracted) < _size(whole) / 4
+    # Where there was nothing to leave out, the page's own structure is the better one.
+    same = 0.95 * _size(extracted) <= _size(whole) <= 1.1 * _size(extracted)
+    return whole if not extracted or small or same else extracted
 
 
 def _size(blocks: Iterable[Block]) -> int:
@@ -102,21 +103,26 @@ def _main_part(page: Any) -> Any:
     return mains[0] if mains else page.find("body") if page.find("body") is not None else page
 
 
-_SKIPPED = frozenset(
-    ["script", "style", "noscript", "template", "nav", "footer", "aside", "form", "button", "select", "svg", "iframe", "head", "title", "meta", "link", "object"]
-)
-_ROLES = frozenset(["navigation", "dialog", "alertdialog", "banner", "contentinfo", "search", "complementary"])
+_SKIPPED = frozenset({
+    "script", "style", "noscript", "template", "nav", "footer", "aside", "form", "button", "select", "svg",
+    "iframe", "title", "meta", "link", "object",
+})  # fmt: skip
+_ROLES = frozenset({
+    "navigation", "dialog", "alertdialog", "banner", "contentinfo", "search", "complementary",
+})  # fmt: skip
 _NOTICE = re.compile(
     r"cookie|consent|newsletter|breadcrumb|share-|social|advert|promo|related-|sidebar|site-menu"
 )
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
-_BLOCK_TAGS = frozenset(
-    ["p", "div", "section", "article", "main", "header", "body", "html", "li", "item", "dt", "dd", "summary", "details", "figure", "figcaption", "blockquote", "quote", "address", "center", "fieldset", "hgroup", "ul", "ol", "dl", "list", "hr"]
-)
+_BLOCK_TAGS = frozenset({
+    "p", "div", "section", "article", "main", "header", "body", "html", "li", "item", "dt", "dd", "summary",
+    "details", "figure", "figcaption", "blockquote", "quote", "address", "center", "fieldset", "hgroup",
+    "ul", "ol", "dl", "list", "hr", "tr", "td", "th", "row", "cell", "head",
+})  # fmt: skip
 
 
 def _blocks(element: Any) -> list[Block]:
-    """The blocks below an element of an HTML tree or of trafilatura's own tree (head, list, item, row, lb)."""
+    """The blocks below an element of an HTML tree or of trafilatura's own tree."""
     if element is None:
         return []
     walker = _Walker()
@@ -147,7 +153,7 @@ class _Walker:
 
     def visit(self, element: Any, bold: bool) -> None:
         tag = element.tag if isinstance(element.tag, str) else ""
-        if not tag or tag in _SKIPPED or _is_hidden(element):
+        if not tag or tag in _SKIPPED or _is_hidden(element) or _is_html_head(element):
             return
         if tag in ("br", "lb"):
             self.runs.append(("\n", bold))
@@ -158,7 +164,7 @@ class _Walker:
             self.blocks.append(
                 Block(element.text_content() if hasattr(element, "text_content") else _text(element))
             )
-        elif tag in _BLOCK_TAGS or tag in _HEADINGS or tag in ("head", "tr", "td", "th", "row", "cell"):
+        elif tag in _BLOCK_TAGS or tag in _HEADINGS:
             self._block(element, tag, bold)
         else:
             self._inside(element, bold or tag in ("b", "strong") or element.get("rend") == "#b")
@@ -209,6 +215,12 @@ def _text(element: Any) -> str:
     return " ".join(" ".join(element.itertext()).split())
 
 
+def _is_html_head(element: Any) -> bool:
+    """The head of a page, not a heading in trafilatura's tree, which has the same name."""
+    parent = element.getparent()
+    return element.tag == "head" and parent is not None and parent.tag == "html"
+
+
 def _is_hidden(element: Any) -> bool:
     if (
         element.get("hidden") is not None
@@ -254,11 +266,11 @@ def _metadata(page: Any) -> dict[str, str | None]:
     )
     title = _plain(linked.get("headline")) or meta("og:title", "dc.title", "twitter:title") or _title(page)
     return {
-        "title": _without_site(title, site) or None,
+        "title": _without_site(title, site),
         "author": _name(linked.get("author"))
-        or meta("author", "article:author", "byl", "dc.creator")
-        or guess.author,
-        "publisher": site or None,
+        or _name(meta("author", "article:author", "byl", "dc.creator"))
+        or _name(guess.author),
+        "publisher": site,
         "published": _first_date(
             linked.get("datePublished"),
             meta(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ingest.load import text as plain
 from ingest.load.blocks import Block, Draft, paragraph
 from ingest.load.dates import iso_date
 from ingest.load.decode import decode
@@ -13,6 +14,7 @@ from ingest.load.decode import decode
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
+NESTING = 100
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 
 
@@ -42,8 +44,9 @@ def _front_matter(text: str) -> tuple[dict[str, Any], str]:
     if match is None:
         return {}, text
     try:
-        fields = yaml.safe_load(match[1])
-    except (yaml.YAMLError, ValueError):
+        # All scalars stay text: an impossible date is no error then, and the language "no" no boolean.
+        fields = yaml.load(match[1], Loader=yaml.BaseLoader)
+    except yaml.YAMLError:
         return _rescued(match[1]), text[match.end() :]
     if not isinstance(fields, Mapping):
         # Two rules with prose between them look like front matter and are text.
@@ -74,8 +77,10 @@ def blocks(text: str) -> list[Block]:
     """The blocks of a Markdown text: links as their text, tables a row a line, code as it stands."""
     from markdown_it import MarkdownIt
 
-    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
-    return list(_walk(tokens))
+    parser = MarkdownIt("commonmark", {"maxNesting": NESTING}).enable(["table", "strikethrough"])
+    found = list(_walk(parser.parse(text)))
+    # The parser drops what is nested deeper; text that is nothing but that is read as it stands.
+    return found if any(block.text.strip() for block in found) else plain.blocks(text)
 
 
 def _walk(tokens: Sequence[Token]) -> Iterator[Block]:

@@ -20,6 +20,10 @@ from ingest.load.dates import iso_date
 from kb.errors import SourceError
 
 _JUNK = frozenset({"", "untitled", "unspecified", "anonymous", "unknown", "(anonymous)", "(unspecified)"})
+_LIGATURES = str.maketrans(
+    {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "st"}
+)
+HEADING_LENGTH = 140
 _PAGE_NUMBER = re.compile(
     r"(?:page|p\.|seite)?\s*[-\u2013|]?\s*\d{1,4}\s*[-\u2013|]?(?:\s*(?:of|/|von)\s*\d{1,4})?", re.I
 )
@@ -39,20 +43,27 @@ class Line:
 
 def read(data: bytes, name: str) -> Draft:
     """Read a PDF; raises ``SourceError`` if it is damaged, needs a password or holds only images."""
+    from pypdf.errors import DependencyError
+
     reader = _open(data)
-    lines = [line for number, page in enumerate(reader.pages, start=1) for line in _lines(page, number)]
+    try:
+        lines = [line for number, page in enumerate(reader.pages, start=1) for line in _lines(page, number)]
+    except DependencyError as error:
+        raise _encrypted() from error
     if not any(line.text for line in lines):
         raise SourceError(
             "this PDF holds no text, only images or drawings", "run text recognition (OCR) on it first"
         )
     info = reader.metadata
     kept = _without_running_heads(lines, len(reader.pages))
+    kept = kept if any(line.text for line in kept) else lines
     blocks = _blocks(kept, _outline(reader), len(reader.pages))
     return Draft(
         blocks,
         "application/pdf",
         title=_field(info.title if info else None),
         author=_field(info.author if info else None),
+        publisher=_publisher(reader),
         published=_created(info),
     )
 
@@ -66,14 +77,20 @@ def _open(data: bytes) -> Any:
     try:
         reader = PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not reader.decrypt(""):
-            raise SourceError("this PDF is encrypted", "save a copy without a password")
+            raise _encrypted()
         if not len(reader.pages):
             raise PdfReadError("no pages")
     except DependencyError as error:
-        raise SourceError("this PDF is encrypted", "save a copy without a password") from error
+        raise _encrypted() from error
     except (PyPdfError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         raise SourceError(f"this PDF is damaged ({error})", "download or print it to PDF again") from error
     return reader
+
+
+def _encrypted() -> SourceError:
+    return SourceError(
+        "this PDF is encrypted", "save a copy without a password, for instance by printing it to PDF"
+    )
 
 
 def _field(value: Any) -> str | None:
@@ -83,6 +100,15 @@ def _field(value: Any) -> str | None:
     ):
         return None
     return text
+
+
+def _publisher(reader: Any) -> str | None:
+    """The publisher in the document information or in XMP."""
+    named = _field((reader.metadata or {}).get("/Publisher"))
+    try:
+        return named or next(filter(None, map(_field, reader.xmp_metadata.dc_publisher or [])), None)
+    except Exception:  # noqa: BLE001 - XMP is often absent and often broken
+        return named
 
 
 def _created(info: Any) -> str | None:
@@ -105,7 +131,7 @@ def _outline(reader: Any) -> dict[str, int]:
 
     try:
         collect(reader.outline, 1)
-    except Exception:  # an outline is a convenience, and damaged ones are common
+    except Exception:  # noqa: BLE001 - an outline is a convenience, and damaged ones are common
         return {}
     return found
 
@@ -140,7 +166,7 @@ def _lines(page: Any, number: int) -> list[Line]:
 
 
 def _line(pieces: Sequence[tuple[str, float, bool, float]], number: int) -> Line:
-    text = " ".join("".join(piece[0] for piece in pieces).split())
+    text = " ".join("".join(piece[0] for piece in pieces).translate(_LIGATURES).split())
     seen = [piece for piece in pieces if piece[0].strip()]
     if not seen:
         return Line("", number, 0, False, 0)
@@ -150,14 +176,12 @@ def _line(pieces: Sequence[tuple[str, float, bool, float]], number: int) -> Line
 
 def _without_running_heads(lines: Sequence[Line], pages: int) -> list[Line]:
     """Lines without page numbers, and without heads and feet that stand on at least half of the pages."""
-    body = _body_size(lines)
-    edges: list[tuple[Line, str]] = []
+    edges: list[tuple[Line, tuple[str, float]]] = []
     for number in range(1, pages + 1):
         filled = [line for line in lines if line.page == number and line.text]
         places = {id(line): line for line in [*filled[:2], *filled[-2:]]}
-        edges += [
-            (line, re.sub(r"\d+", "#", line.text)) for line in places.values() if line.size <= body * 1.1
-        ]
+        # With the size of the type: the title on the first page may be the running head of the others.
+        edges += [(line, (re.sub(r"\d+", "#", line.text), line.size)) for line in places.values()]
     on_pages = Counter(key for _, key in edges)
     running = {
         id(line)
@@ -185,7 +209,7 @@ def _blocks(lines: Sequence[Line], outline: dict[str, int], pages: int) -> list[
     reached = 0
     for group, tight in _groups(lines, levels):
         text, pages_begun = _joined(group, compounds)
-        level = levels.get(id(group[0]), 0)
+        level = levels.get(id(group[0]), 0) if len(text) <= HEADING_LENGTH else 0
         breaks: list[int] = []
         for offset, page in pages_begun:
             # A page without text begins where the next one does.
@@ -225,7 +249,8 @@ def _levels(lines: Sequence[Line], outline: dict[str, int]) -> dict[int, int]:
     set_apart = [
         line
         for line in lines
-        if _could_head(line) and (line.size > body * 1.12 or (line.bold and not body_bold))
+        if _could_head(line)
+        and (line.size > body * 1.12 or (line.bold and not body_bold and line.size > body * 0.95))
     ]
     if sum(len(line.text) for line in set_apart) * 3 > sum(len(line.text) for line in lines):
         set_apart = []
@@ -241,14 +266,14 @@ def _levels(lines: Sequence[Line], outline: dict[str, int]) -> dict[int, int]:
 
 def _could_head(line: Line) -> bool:
     text = line.text
-    return len(text) <= 120 and any(c.isalpha() for c in text) and not re.search(r"[.,;]$", text)
+    return len(text) <= HEADING_LENGTH and any(c.isalpha() for c in text) and not re.search(r"[.,;]$", text)
 
 
 def _leading(lines: Sequence[Line]) -> float:
     """The usual distance from line to line."""
     steps = Counter(
         round(one.y - two.y, 1)
-        for one, two in zip(lines, lines[1:], strict=False)
+        for one, two in pairwise(lines)
         if one.page == two.page and one.text and two.text
     )
     usual = [step for step, _ in steps.most_common() if 2 < step < 60]

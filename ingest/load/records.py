@@ -55,6 +55,13 @@ def rows(data: bytes, kind: str) -> Iterator[Row]:
             )
 
 
+def is_question_list(data: bytes) -> bool:
+    """Whether the beginning of a CSV file has a column of questions or claims and none of text."""
+    header = _header_line(_plain_lines(decode(data)))
+    names = {_column(name) for name in next(csv.reader([header], delimiter=_delimiter(header)), [])}
+    return bool(names & {"question", "claim"}) and not names & set(COLUMNS["text"])
+
+
 def draft(fields: Fields, kind: str) -> Draft:
     """What one row says; without a title it goes by its opening words."""
     text = fields["text"]
@@ -136,8 +143,8 @@ def _json_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any] | SourceError
 def _csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any] | SourceError]]:
     # The limit is there to notice a missing quotation mark; whole articles are longer.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    stream = io.StringIO(text.replace("\0", ""), newline="")
-    reader = csv.reader(stream, delimiter=_delimiter(text))
+    text = _plain_lines(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(_header_line(text)))
     header = next((row for row in reader if any(cell.strip() for cell in row)), [])
     if not {_column(name) for name in header} & set(COLUMNS["text"]):
         names = ", ".join(name.strip() for name in header[:8]) or "none"
@@ -156,13 +163,21 @@ def _csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any] | SourceError]
             yield number, dict(zip(header, row, strict=False))
 
 
-def _delimiter(text: str) -> str:
+def _plain_lines(text: str) -> str:
+    """The text with one kind of line end, and without what the csv module stumbles over."""
+    return text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _header_line(text: str) -> str:
+    return next((line for line in io.StringIO(text) if line.strip()), "").strip("\n")
+
+
+def _delimiter(header: str) -> str:
     """The one of comma, tab, semicolon and bar that makes most known columns of the header."""
-    header = next((line for line in text.lstrip("\ufeff").split("\n") if line.strip()), "")
     known = {name for names in COLUMNS.values() for name in names}
 
     def score(delimiter: str) -> tuple[int, int]:
-        cells = next(csv.reader([header.strip("\r")], delimiter=delimiter), [])
+        cells = next(csv.reader([header], delimiter=delimiter), [])
         return len({_column(cell) for cell in cells} & known), len(cells)
 
     return max([",", "\t", ";", "|"], key=score)

@@ -19,9 +19,8 @@ _ITEM = re.compile(
 _HASHES = re.compile(r"(#{1,6})\s+(\S.*?)\s*#*")
 _BOLD = re.compile(r"(\*\*|__)(?=\S)([^*_\n]{1,200})(?<=\S)\1:?")
 _UNDERLINE = re.compile(r"={3,}|-{3,}")
-_BYLINE = re.compile(
-    r"By ((?:[A-Z\u00c0-\u00de][\w.'\u2019-]+)(?: (?:and |de |van |von )?[A-Z\u00c0-\u00de][\w.'\u2019-]+){0,5})"
-)
+_NAME = r"[A-Z\u00c0-\u00de][\w.'\u2019-]+"
+_BYLINE = re.compile(rf"By ({_NAME}(?: (?:and |de |van |von )?{_NAME}){{0,5}})")
 
 
 def read(data: bytes, name: str) -> Draft:
@@ -120,8 +119,9 @@ def _marked_heading(line: str) -> Block | None:
 
 
 def _is_shouted(line: str) -> bool:
-    letters = [c for c in line if c.isalpha()]
-    return line.isupper() and len(letters) > 3 and len(line.split()) <= 10 and line[-1] not in ".,;!"
+    if not line.isupper() or len(line.split()) > 10 or line[-1] in ".,;!":
+        return False
+    return sum(c.isalpha() for c in line) > 3
 
 
 # -------------------------------------------------------------------------------------- paragraphs
@@ -158,17 +158,15 @@ def _plain(line: str) -> str:
 
 def _body(lines: Sequence[str], width: int) -> list[Block]:
     """Body lines as blocks, joined where a line was full and so had to be broken."""
-    joined: list[str] = []
-    previous = ""
-    for line in lines:
-        if joined and _goes_on(previous, line, width):
-            joined[-1] += " " + line.strip()
-        elif line.strip():
-            joined.append(line.strip())
-        previous = line
-    if _is_verse(lines):
-        joined = [line.strip() for line in lines if line.strip()]
-    return [Block(line, tight=index > 0) for index, line in enumerate(joined)]
+    filled = [line for line in lines if line.strip()]
+    verse = _is_verse(filled)
+    wrapped: list[list[str]] = []
+    for index, line in enumerate(filled):
+        if index and not verse and _goes_on(filled[index - 1], line, width):
+            wrapped[-1].append(line.strip())
+        else:
+            wrapped.append([line.strip()])
+    return [Block(" ".join(part), tight=index > 0) for index, part in enumerate(wrapped)]
 
 
 def _goes_on(line: str, follow: str, width: int) -> bool:
@@ -186,9 +184,10 @@ def _goes_on(line: str, follow: str, width: int) -> bool:
 
 def _is_verse(lines: Sequence[str]) -> bool:
     """Three or more lines that all begin with a capital, most of them without an end of sentence."""
-    lines = [line.strip() for line in lines if line.strip()]
-    capital = all(line[0].isupper() for line in lines)
-    return len(lines) > 2 and capital and sum(line[-1] not in ".!?" for line in lines) * 2 > len(lines)
+    capital = all(line.lstrip()[0].isupper() for line in lines)
+    return (
+        len(lines) > 2 and capital and sum(line.rstrip()[-1] not in ".!?" for line in lines) * 2 > len(lines)
+    )
 
 
 def _wrap_width(paragraphs: Sequence[Sequence[str]]) -> int:

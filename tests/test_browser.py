@@ -1,0 +1,291 @@
+"""The page in a real headless Chromium, over a knowledge base made from ``seeds/``.
+
+Every test also sees to it that the page asked nothing of another machine and wrote no error to the console.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_library import DOCUMENTS, FakeLibrary, serving
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from ingest.sync import ingest
+from kb import render
+from kb.pipeline import KnowledgeBase
+from kb.settings import Settings
+from kb.store import Store
+from kb.types import Turn
+
+ROOT = Path(__file__).parent.parent
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+WHEN = "When was the AI Diffusion rule issued?"
+AND_THEN = "And when was it withdrawn?"
+UNKNOWN = "Who is the mayor of Utrecht?"
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def kb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KnowledgeBase]:
+    settings = Settings(kb=tmp_path_factory.mktemp("seeds") / "kb")
+    with Store.open(settings.kb, settings, create=True) as store:
+        assert not ingest([str(ROOT / "seeds")], store).failed
+    with KnowledgeBase.open(settings.kb, settings) as kb:
+        yield kb
+
+
+@pytest.fixture(scope="module")
+def address(kb: KnowledgeBase) -> Iterator[str]:
+    with serving(kb) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Iterator[Open]:
+    """Open the page as a new visitor; afterwards: no foreign request, no error, no dialog."""
+    contexts, trouble = [], []
+
+    def open_page(address: str, width: int = 1280, height: int = 860, theme: str = "light") -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=theme)
+        context.grant_permissions(["clipboard-read", "clipboard-write"], origin=address)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+
+        def watch_request(url: str) -> None:
+            if not url.startswith((f"{address}/", "data:", "blob:")):
+                trouble.append(f"requested {url}")
+
+        page.on("request", lambda request: watch_request(request.url))
+        page.on("websocket", lambda socket: trouble.append(f"opened {socket.url}"))
+        page.on("console", lambda said: said.type == "error" and trouble.append(f"console: {said.text}"))
+        page.on("pageerror", lambda error: trouble.append(f"page error: {error}"))
+        page.on("dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.goto(f"{address}/")
+        expect(page.locator(".welcome h1")).to_be_visible()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+def ask(page: Page, question: str, n: int = 1) -> Any:
+    """Type a question, send it with Enter and wait until exchange ``n`` is answered."""
+    page.locator("#question textarea").fill(question)
+    page.keyboard.press("Enter")
+    exchange = page.locator(f"#q{n}[aria-busy=false]")
+    expect(exchange).to_be_visible()
+    return exchange
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def marked(page: Page) -> str:
+    return words(" ".join(page.locator("#source mark").all_text_contents()))
+
+
+# --------------------------------------------------------------------------------------- the path
+
+
+def test_a_key_question_leads_to_its_sentence_in_the_document(
+    kb: KnowledgeBase, address: str, visit: Open, tmp_path: Path
+) -> None:
+    page = visit(address)
+    question = next(q for q in kb.key_questions(5) if kb.ask(q).status == "answered")
+    page.get_by_role("button", name=question).click()
+    exchange = page.locator("#q1[aria-busy=false]")
+    expect(exchange.locator(".question")).to_have_text(question)
+    answer = kb.ask(question)
+    assert words(exchange.locator(".answer-text").inner_text()) == words(
+        re.sub(r" ?\[(\d+)\]", r"\1", answer.text)
+    )
+    for citation in answer.citations:
+        exchange.locator(".answer-text .cite", has_text=str(citation.n)).first.click()
+        expect(page.locator("#source .document-title")).to_have_text(citation.title)
+        expect(page.locator("#quote")).to_be_in_viewport()
+        expect(page.locator("#quote")).to_be_focused()
+        assert marked(page) == words(citation.quote)
+        expect(exchange.locator(".answer-text .cite").last).to_be_in_viewport()  # the answer stays beside it
+        facts = page.locator("#source .facts").inner_text()
+        for known in (citation.publisher, citation.author, render.date_in_words(citation.published)):
+            assert not known or known in facts
+    page.screenshot(path=tmp_path / "answer.png")
+    sources = exchange.locator(".sources li")
+    assert sources.locator(".cite").count() == len(answer.citations)
+    sources.locator(".cite").last.click()
+    expect(page.locator("#quote")).to_be_focused()
+    assert marked(page) == words(answer.citations[-1].quote)
+
+
+def test_a_refusal_shows_the_closest_passages_and_opens_them(
+    kb: KnowledgeBase, address: str, visit: Open
+) -> None:
+    page = visit(address)
+    exchange = ask(page, UNKNOWN)
+    expect(exchange.locator(".refusal")).to_have_text(render.REFUSAL)
+    closest = kb.ask(UNKNOWN).hits[:3]
+    links = exchange.locator(".closest").get_by_role("link")
+    assert links.count() == len(closest) == 3
+    for n, hit in enumerate(closest):
+        links.nth(n).click()
+        expect(page.locator("#source .document-title")).to_have_text(hit.source.title)
+        expect(page.locator("#quote")).to_be_in_viewport()
+        assert marked(page) in words(hit.passage.text)
+
+
+def test_a_follow_up_is_understood(kb: KnowledgeBase, address: str, visit: Open) -> None:
+    page = visit(address)
+    ask(page, WHEN)
+    exchange = ask(page, AND_THEN, 2)
+    history = [Turn("user", WHEN), Turn("assistant", kb.ask(WHEN).text)]
+    expected = kb.ask(AND_THEN, history=history)
+    assert expected.status == "answered"
+    assert words(exchange.locator(".answer-text").inner_text()).startswith(words(expected.sentences[0].text))
+    expect(exchange.locator(".question")).to_be_in_viewport()
+
+
+def test_the_panel_stays_beside_the_newest_answer(address: str, visit: Open) -> None:
+    page = visit(address)
+    for n in (1, 2, 3):
+        ask(page, UNKNOWN, n)
+    exchange = ask(page, WHEN, 4)
+    expect(page.locator("#q3 .question")).not_to_be_in_viewport()  # what was said before has scrolled away
+    exchange.locator(".cite").first.click()
+    expect(page.locator("#source .document-title")).to_be_in_viewport()
+    expect(page.locator("#quote")).to_be_in_viewport()
+    expect(exchange.locator(".question")).to_be_in_viewport()
+
+
+def test_the_keyboard_alone_is_enough(address: str, visit: Open) -> None:
+    page = visit(address)
+    expect(page.locator("#question textarea")).to_be_focused()
+    page.keyboard.type(WHEN)
+    page.keyboard.press("Enter")
+    cite = page.locator("#q1[aria-busy=false] .cite").first
+    expect(cite).to_be_visible()
+    for _ in range(30):
+        page.keyboard.press("Shift+Tab")
+        if cite.evaluate("link => link === document.activeElement"):
+            break
+    expect(cite).to_be_focused()
+    assert re.match(r"source 1 of \d+, .+", cite.get_attribute("aria-label") or "")
+    assert cite.evaluate("link => getComputedStyle(link).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(page.locator("#quote")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#source .panel")).to_have_count(0)
+    expect(cite).to_be_focused()
+    page.keyboard.press("Enter")  # and it opens again
+    expect(page.locator("#quote")).to_be_focused()
+    page.get_by_role("button", name="Close the source").click()
+    expect(page.locator("#source .panel")).to_have_count(0)
+
+
+def test_clear_forgets_the_conversation(kb: KnowledgeBase, address: str, visit: Open) -> None:
+    page = visit(address)
+    ask(page, WHEN).locator(".cite").first.click()
+    expect(page.locator("#quote")).to_be_visible()
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator(".welcome h1")).to_be_visible()
+    expect(page.locator("#source .panel")).to_have_count(0)
+    expect(page.locator(".exchange")).to_have_count(0)
+    exchange = ask(page, AND_THEN)  # alone it says nothing about a rule
+    alone = kb.ask(AND_THEN)
+    shown = ".refusal" if alone.status == "not_found" else ".answer-text"
+    expect(exchange.locator(shown)).to_be_visible()
+
+
+def test_copying_takes_the_sources_along(kb: KnowledgeBase, address: str, visit: Open) -> None:
+    page = visit(address)
+    ask(page, WHEN).get_by_role("button", name="Copy with sources").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == render.copy_text(kb.ask(WHEN))
+
+
+def test_two_visitors_at_once_see_only_their_own(address: str, visit: Open) -> None:
+    ann, bob = visit(address), visit(address)
+    for page, question in ((ann, WHEN), (bob, UNKNOWN)):
+        page.locator("#question textarea").fill(question)
+    ann.keyboard.press("Enter")
+    bob.keyboard.press("Enter")
+    expect(ann.locator("#q1[aria-busy=false] .question")).to_have_text(WHEN)
+    expect(bob.locator("#q1[aria-busy=false] .question")).to_have_text(UNKNOWN)
+    assert ann.locator(".exchange").count() == bob.locator(".exchange").count() == 1
+
+
+def test_a_question_that_is_too_long_is_refused_and_kept(address: str, visit: Open) -> None:
+    page = visit(address)
+    exchange = ask(page, "why " * 600)
+    expect(exchange.locator(".problem")).to_contain_text("keep it under 2,000")
+    assert len(page.locator("#question textarea").input_value()) > 2_000
+
+
+# ----------------------------------------------------------------------------------------- looks
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("name", "width", "height"), [("desktop", 1280, 860), ("phone", 390, 844), ("small", 360, 640)]
+)
+def test_it_fits_and_follows_the_theme(
+    address: str, visit: Open, tmp_path: Path, theme: str, name: str, width: int, height: int
+) -> None:
+    page = visit(address, width, height, theme)
+    page.screenshot(path=tmp_path / f"{name}-{theme}-welcome.png")
+    exchange = ask(page, WHEN)
+    page.screenshot(path=tmp_path / f"{name}-{theme}-answer.png")
+    exchange.locator(".cite").first.click()
+    expect(page.locator("#quote")).to_be_in_viewport()
+    page.screenshot(path=tmp_path / f"{name}-{theme}-source.png")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    panel, chat = page.locator("#source").bounding_box(), page.locator("#chat").bounding_box()
+    assert panel is not None
+    assert chat is not None
+    beside = panel["x"] >= chat["x"] + chat["width"]
+    assert beside is (name == "desktop")
+    assert panel["x"] + panel["width"] <= width
+    red = re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))[0]
+    assert (int(red) > 128) is (theme == "light")
+
+
+# --------------------------------------------------------------------------------- hostile content
+
+
+def test_what_documents_contain_is_shown_not_run(visit: Open) -> None:
+    with serving(FakeLibrary()) as address:
+        page = visit(address)
+        exchange = ask(page, "What about the sign photographed in the harbour museum?")
+        exchange.locator(".source-title").first.click()
+        expect(page.locator("#source .document-title")).to_have_text(DOCUMENTS[2].title)
+        shown = page.locator("#source .document-text").inner_text()
+        assert words(shown) == words(DOCUMENTS[2].text)  # braces, dollar signs, stars and tags as written
+        assert DOCUMENTS[2].author in page.locator("#source .facts").inner_text()
+        assert page.locator("#source a").count() == 0  # javascript: is no address
+        ask(page, "<img src=https://example.org/x onerror=alert(1)> ${alert(2)} {{3}} the frost?", 2)
+        expect(page.locator("#q2 .question")).to_contain_text("<img src=https://example.org/x")
+        assert page.locator("#desk img, #desk script, #desk iframe").count() == 0
+        assert page.title() == "kbqa"
