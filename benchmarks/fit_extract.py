@@ -15,13 +15,9 @@ the best balanced accuracy on the folds that were left out.
 from __future__ import annotations
 
 import argparse
-import gzip
 import hashlib
 import json
-import random
-import re
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,31 +28,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
-from ingest.split import split
 from kb import extract
-from kb.question import Question, analyse
-from kb.retrieve import Weights, search
-from kb.settings import load_settings
-from kb.store import Change, Store
-from kb.text import names, normalise
-from kb.types import Document, Hit
 
-SEED = 20261123
-SIZES = ((30, 40), (200, 8), (1600, 1))  # documents in a knowledge base, and how many such bases
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One question as it was put to one knowledge base."""
-
-    group: str
-    variant: str
-    question: Question
-    weights: Weights
-    found: tuple[extract.Candidate, ...]
-    rows: Array
-    right: NDArray[np.bool_]  # which candidates hold the answer; none in an unanswerable variant
 
 
 def main() -> None:
@@ -76,113 +50,6 @@ def main() -> None:
         digest = hashlib.sha256(args.questions.read_bytes()).hexdigest()
         about = {"data": args.questions.name, "sha256": digest, "seed": SEED, "figures": figures}
         path.write_text(json.dumps({"about": about, "order": order, **answerable}, indent=1) + "\n")
-
-
-# ------------------------------------------------------------------------------- questions asked
-
-
-def read(path: Path) -> dict[str, list[dict[str, object]]]:
-    """The questions by paragraph."""
-    by_context: dict[str, list[dict[str, object]]] = {}
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            row = json.loads(line)
-            by_context.setdefault(row["context"], []).append(row)
-    return by_context
-
-
-def ask_all(by_context: dict[str, list[dict[str, object]]], number: int) -> Iterator[Asked]:
-    """Ask about ``number`` questions, a third of them in knowledge bases of each size."""
-    rng = random.Random(SEED)
-    contexts = sorted(by_context)
-    rng.shuffle(contexts)
-    settings = load_settings()
-    taken = 0
-    all_names = sorted(
-        {
-            q[s:e]
-            for rows in by_context.values()
-            for r in rows
-            for q in [str(r["question"])]
-            for s, e in names(q)
-        }
-    )
-    for size, count in SIZES:
-        for _ in range(count):
-            part = [contexts[(taken + i) % len(contexts)] for i in range(size)]
-            taken += size
-            with (
-                tempfile.TemporaryDirectory() as folder,
-                Store.open(Path(folder), settings, create=True) as store,
-            ):
-                fill(store, part)
-                embed = extract.remembering(store.embedder.embed, 10**7)
-                rows = [(i, row) for i, context in enumerate(part) for row in by_context[context]]
-                for i, row in rng.sample(rows, min(len(rows), number // len(SIZES) // count)):
-                    yield from ask(store, embed, f"d{i}", part[i], row, all_names, rng)
-
-
-def fill(store: Store, contexts: Sequence[str]) -> None:
-    documents = []
-    for i, context in enumerate(contexts):
-        text = normalise(context)
-        document = Document(f"d{i}", f"d{i}", "", text, "text/plain", str(i))
-        documents.append((document, split(document, store.embedder.count_tokens)))
-    with store.writer() as writer:
-        writer.replace([Change("data", "1", tuple(documents))])
-
-
-def ask(
-    store: Store,
-    embed: extract.Embed,
-    own: str,
-    context: str,
-    row: dict[str, object],
-    all_names: list[str],
-    rng: random.Random,
-) -> Iterator[Asked]:
-    text = str(row["question"])
-    answers = {normalise(str(a["text"])) for a in row["answers"]}  # type: ignore[attr-defined]
-    group = hashlib.sha256(context.encode()).hexdigest()
-    for variant, asked_text in (("asked", text), ("removed", text), ("altered", alter(text, all_names, rng))):
-        if asked_text is None:
-            continue
-        question = analyse(asked_text)
-        hits, weights = search(store, question.search_text, question.words, limit=extract.READ + 5)
-        if variant == "removed":
-            hits = [h for h in hits if h.passage.document_id != own]
-        found = extract.candidates(ranked(hits[: extract.READ]))
-        if not found:
-            continue
-        rows = extract.features(question, weights, found, embed)
-        right = np.array(
-            [
-                variant == "asked" and c.hit.passage.document_id == own and any(a in c.text for a in answers)
-                for c in found
-            ]
-        )
-        yield Asked(group, variant, question, weights, tuple(found), rows, right)
-
-
-def ranked(hits: list[Hit]) -> list[Hit]:
-    """Ranks closed up after some hits were left out, as if these had never been there."""
-    from dataclasses import replace
-
-    return [replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1)]
-
-
-def alter(text: str, all_names: list[str], rng: random.Random) -> str | None:
-    """The question with one name or number changed for another, so that nothing answers it."""
-    spans = [(s, e) for s, e in names(text)] + [m.span() for m in re.finditer(r"\b\d[\d,.]*\b", text)]
-    if not spans:
-        return None
-    start, end = rng.choice(spans)
-    old = text[start:end]
-    if old[0].isdigit():
-        new = str(int(re.sub(r"\D", "", old)) + rng.choice([1, 3, 7, 12])) if len(old) < 9 else "12"
-    else:
-        new = rng.choice(all_names)
-    return None if new.lower() in text.lower() else text[:start] + new + text[end:]
 
 
 # ----------------------------------------------------------------------------------------- fitting

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb.question import Question
+from kb.reader import Line
 from kb.retrieve import Weights
 from kb.text import amounts, content_words, dates, fold, names, sentence_spans, words
 from kb.types import Answer, Citation, Hit, Sentence
@@ -131,6 +132,13 @@ def _traits(text: str) -> _Traits:
         has_date=bool(dates(text)),
         length=len(found),
     )
+
+
+def line_of(candidate: Candidate) -> Line:
+    """The candidate as the reader sees it."""
+    hit = candidate.hit
+    heading = ". ".join(dict.fromkeys(part for part in (hit.source.title, hit.passage.section) if part))
+    return Line(candidate.text, heading, candidate.before)
 
 
 # --------------------------------------------------------------------------------------- features

@@ -18,6 +18,7 @@ import pytest
 from platformdirs import user_cache_dir
 
 from kb import embed
+from kb import minilm as packaged
 from kb.embed import HashEmbedder, MiniLM, load_embedder
 from kb.errors import ModelError, SettingsError
 
@@ -55,14 +56,19 @@ def minilm() -> MiniLM:
 
 @pytest.fixture(scope="session")
 def exported(minilm: MiniLM) -> bytes:
-    return embed._exported(Path(user_cache_dir("kbqa")))
+    return packaged.cached_model(
+        embed.cached_file(Path(user_cache_dir("kbqa"))),
+        lambda: packaged.encoder_graph(packaged.read_weights()),
+    )
 
 
 @pytest.fixture(scope="session")
 def exact(minilm: MiniLM) -> np.ndarray[Any, Any]:
     """The sentences through the same graph in float32."""
-    session = embed.open_session(embed.encoder_graph(embed.read_weights(), exact=True).SerializeToString())
-    rows = [[101, *pieces[:254], 102] for pieces in minilm._pieces(SENTENCES)]
+    session = packaged.open_session(
+        packaged.encoder_graph(packaged.read_weights(), exact=True).SerializeToString()
+    )
+    rows = [[101, *pieces[:254], 102] for pieces in packaged.word_pieces(SENTENCES)]
     return np.concatenate([session.run(None, {"ids": np.array([row], np.int64)})[0] for row in rows])
 
 
@@ -81,8 +87,8 @@ def python(code: str, *arguments: str) -> str:
 
 
 def test_the_package_holds_the_weights_we_tested() -> None:
-    weights = embed._model_folder() / "model.safetensors"
-    assert hashlib.sha256(weights.read_bytes()).hexdigest() == embed.WEIGHTS_SHA256
+    weights = packaged.model_folder() / "model.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == packaged.WEIGHTS_SHA256
 
 
 def test_rounding_to_8_bits_keeps_the_direction(minilm: MiniLM, exact: np.ndarray[Any, Any]) -> None:
@@ -175,7 +181,7 @@ def test_a_damaged_file_is_made_anew(
     damage: str, tmp_path: Path, minilm: MiniLM, exported: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = embed.cached_file(tmp_path)
-    embed._keep(file, exported)
+    packaged._keep(file, exported)
     sound = file.read_bytes()
     middle = len(sound) // 2
     file.write_bytes(
@@ -210,11 +216,11 @@ def test_a_cache_that_cannot_be_written_is_only_slower(
 def test_other_users_can_read_the_cached_file(tmp_path: Path) -> None:
     umask = os.umask(0o022)
     try:
-        embed._keep(tmp_path / "model", b"model")
+        packaged._keep(tmp_path / "model", b"model")
     finally:
         os.umask(umask)
     assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == 0o644
-    assert embed._read_checked(tmp_path / "model") == b"model"
+    assert packaged._read_checked(tmp_path / "model") == b"model"
 
 
 def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -225,9 +231,9 @@ def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatc
 
 def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"something else")
-    monkeypatch.setattr(embed, "_model_folder", lambda: tmp_path)
+    monkeypatch.setattr(packaged, "model_folder", lambda: tmp_path)
     with pytest.raises(ModelError, match="other weights"):
-        embed.read_weights()
+        packaged.read_weights()
 
 
 # ---------------------------------------------------------------------------------- the other embedders
@@ -255,7 +261,8 @@ def test_the_graph_is_what_sentence_transformers_computes(
     code = """
 import sys, json, numpy as np
 from pathlib import Path
-from kb.embed import load_embedder, _model_folder
+from kb.embed import load_embedder
+from kb.minilm import model_folder as _model_folder
 from kb.errors import ModelError
 model = load_embedder(f"sentence-transformers:{_model_folder()}", Path("unused"))
 vectors = model.embed(json.loads(sys.argv[1]))

