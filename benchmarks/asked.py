@@ -1,5 +1,9 @@
 """Questions as users ask them, made from a set with known answers: for fitting and training.
 
+    python -m benchmarks.asked QUESTIONS.jsonl.gz ASKED.pkl [--questions 9000]
+
+QUESTIONS holds one JSON object a line: ``context``, ``question`` and ``answers`` [{"text", "start"}], the
+layout of SquadShifts (Miller, Krauth, Recht and Schmidt, ICML 2020), from which the shipped models come.
 ``ask_all`` puts each question of a SQuAD-like file to knowledge bases of 30, 200 and 1,600 paragraphs
 (a reader's library may be small or large) in several variants:
 
@@ -12,9 +16,11 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import hashlib
 import json
+import pickle
 import random
 import re
 import tempfile
@@ -38,6 +44,11 @@ from kb.types import Document, Hit
 SEED = 20261123
 SIZES = ((30, 40), (200, 8), (1600, 3))  # paragraphs in a knowledge base, and how many such bases
 Row = dict[str, Any]
+
+
+def held_out(group: str) -> str:
+    """Which part a paragraph belongs to: train, fit (a tenth) or test (a tenth)."""
+    return {0: "test", 1: "fit"}.get(int(group[:8], 16) % 10, "train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +147,20 @@ def _ranked(hits: list[Hit]) -> list[Hit]:
     return [replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1)]
 
 
-_OPPOSITES = dict(
-    pair
-    for one, two in (
-        pair.split("/")
-        for pair in """
-        first/last before/after most/least more/fewer increase/decrease increased/decreased north/south northern/southern
-        east/west eastern/western largest/smallest larger/smaller highest/lowest higher/lower maximum/minimum win/lose
-        won/lost start/end started/ended began/ended best/worst oldest/youngest older/younger earliest/latest
-        earlier/later always/never allowed/forbidden male/female buy/sell bought/sold gain/lose long/short hot/cold
-        positive/negative above/below good/bad easy/hard cheap/expensive same/different include/exclude strong/weak
-        advantages/disadvantages advantage/disadvantage present/absent like/dislike major/minor public/private
-        """.split()
-    )
-    for pair in ((one, two), (two, one))
-)
+_PAIRS = """
+first/last before/after most/least more/fewer increase/decrease increased/decreased north/south northern/southern
+east/west eastern/western largest/smallest larger/smaller highest/lowest higher/lower maximum/minimum win/lose
+won/lost start/end started/ended began/ended best/worst oldest/youngest older/younger earliest/latest
+earlier/later always/never allowed/forbidden male/female buy/sell bought/sold gain/lose long/short hot/cold
+positive/negative above/below good/bad easy/hard cheap/expensive same/different include/exclude strong/weak
+advantages/disadvantages advantage/disadvantage present/absent like/dislike major/minor public/private
+"""
+_OPPOSITES = {
+    word: other
+    for pair in _PAIRS.split()
+    for one, two in [pair.split("/")]
+    for word, other in ((one, two), (two, one))
+}
 _AUXILIARY = re.compile(
     r"\b(is|are|was|were|does|do|did|can|could|will|would|has|have|had|should)\b", re.IGNORECASE
 )
@@ -217,3 +227,23 @@ def _negate(text: str, context: str, rng: random.Random) -> str | None:
     if match.start() == 0:
         return None
     return text[: match.end()] + " not" + text[match.end() :]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("questions", type=Path)
+    parser.add_argument("asked", type=Path)
+    parser.add_argument("--questions", dest="number", type=int, default=9000)
+    args = parser.parse_args()
+    asked = []
+    for one in ask_all(read(args.questions), args.number):
+        asked.append(one)
+        if len(asked) % 1000 == 0:
+            print(f"{len(asked)} asked", flush=True)
+    args.asked.write_bytes(pickle.dumps(asked))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,15 +1,14 @@
-"""Fit the two small models of ``kb/extract.json`` (see ``kb/extract.py``) and cross-validate them.
+"""Fit the small models of ``kb/extract.json`` (see ``kb/extract.py``) and cross-validate them.
 
-    python -m benchmarks.fit_extract QUESTIONS.jsonl.gz [--questions N] [--write]
+    python -m benchmarks.asked QUESTIONS.jsonl.gz ASKED.pkl      # once; also what the reader is trained on
+    python -m benchmarks.fit_extract ASKED.pkl [--write]
 
-QUESTIONS holds one JSON object a line: ``context``, ``question`` and ``answers`` [{"text", "start"}], the
-layout of SquadShifts (Miller, Krauth, Recht and Schmidt, ICML 2020), on which the shipped weights were
-fitted. The paragraphs become knowledge bases of 30, 200 and 1,600 documents, since a reader's library may
-be small or large. Each question is asked three times: as it is (answerable), with its own paragraph left
-out of the hits, and, where it names somebody or a number, with that changed for another of the same data
-(both unanswerable). Folds are made by paragraph. The order of candidates is fitted by a softmax over the
-candidates of a question, whether there is an answer by logistic regression, the threshold as the one with
-the best balanced accuracy on the folds that were left out.
+Three things are fitted. *order* ranks all candidates by their features (a softmax over the candidates of a
+question), on the paragraphs that the reader was trained on. *final* weighs that rank and the reader's score
+into one, and *answerable* says how likely the best candidate answers (logistic regression); both on
+paragraphs that the reader has not seen, in five folds by paragraph. Questions that have an answer and those
+that have none count equally. The threshold is the one with the best balance of answered and refused on the
+folds that were left out.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,95 +28,134 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
+from benchmarks.asked import SEED, Asked, held_out
 from kb import extract
+from kb.reader import Reader
+from kb.settings import load_settings
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A question with the candidates that the reader read, best of the order first."""
+
+    asked: Asked
+    found: tuple[extract.Candidate, ...]
+    rows: Array
+    both: Array  # (candidates, 2): order and reader scores
+    right: Mask
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("questions", type=Path)
-    parser.add_argument("--questions", dest="number", type=int, default=4500)
+    parser.add_argument("asked", type=Path)
     parser.add_argument("--write", action="store_true", help="write kb/extract.json")
     args = parser.parse_args()
-    asked = list(ask_all(read(args.questions), args.number))
-    order, figures, answerable = fit(asked)
+    data = args.asked.read_bytes()
+    asked: list[Asked] = pickle.loads(data)
+    order = fit_order([(a.rows, a.right) for a in asked if held_out(a.group) == "train"])
+    reader = Reader(load_settings().cache)
+    unseen = [read(a, order, reader) for a in asked if held_out(a.group) != "train"]
+    final, answerable, figures = fit(unseen)
     for name, value in figures.items():
         print(f"{name:32s} {value}")
     if args.write:
+        about = {"data": hashlib.sha256(data).hexdigest(), "seed": SEED, "figures": figures}
+        model = {
+            "about": about,
+            "order": {n: round(float(w), 5) for n, w in zip(extract.FEATURES, order, strict=True)},
+            "final": {"order": round(float(final[0]), 5), "reader": round(float(final[1]), 5)},
+            **answerable,
+        }
         path = Path(extract.__file__).with_name("extract.json")
-        digest = hashlib.sha256(args.questions.read_bytes()).hexdigest()
-        about = {"data": args.questions.name, "sha256": digest, "seed": SEED, "figures": figures}
-        path.write_text(json.dumps({"about": about, "order": order, **answerable}, indent=1) + "\n")
+        path.write_text(json.dumps(model, indent=1) + "\n", encoding="utf-8")
 
 
-# ----------------------------------------------------------------------------------------- fitting
-
-
-def fit(asked: list[Asked]) -> tuple[dict[str, float], dict[str, object], dict[str, object]]:
-    """The order weights by feature, the figures of cross-validation, and the answerability model."""
-    folds = list(GroupKFold(5).split(asked, groups=[a.group for a in asked]))
-    out_scores: list[Array | None] = [None] * len(asked)
-    for train, test in folds:
-        weights = fit_order([asked[i] for i in train])
-        for i in test:
-            out_scores[i] = asked[i].rows @ weights
-    scores = [s for s in out_scores if s is not None]
-    found = [a for a in asked if a.right.any()]
-    first = [a.right[np.argmax(s)] for a, s in zip(asked, scores, strict=True) if a.right.any()]
-    order = fit_order(asked)
-
-    summaries = np.array(
-        [
-            extract.summarise(a.question, a.weights, a.found, a.rows, s)
-            for a, s in zip(asked, scores, strict=True)
-        ]
+def read(asked: Asked, order: Array, reader: Reader) -> Read:
+    scores = asked.rows @ order
+    short = np.argsort(-scores, kind="stable")[: extract.SHORTLIST]
+    found = tuple(asked.found[i] for i in short)
+    read_scores = reader.scores(asked.question.search_text, [extract.line_of(c) for c in found])
+    return Read(
+        asked, found, asked.rows[short], np.stack([scores[short], read_scores], axis=1), asked.right[short]
     )
-    # Answering is right only where the right sentence comes first.
-    possible = np.array([bool(a.right.any()) for a in asked])
-    right = np.array([bool(a.right[np.argmax(s)]) for a, s in zip(asked, scores, strict=True)])
-    probability = np.zeros(len(asked))
+
+
+def fit(unseen: Sequence[Read]) -> tuple[Array, dict[str, object], dict[str, object]]:
+    """The final weights, the answerability model, and the figures of cross-validation."""
+    folds = list(GroupKFold(5).split(unseen, groups=[r.asked.group for r in unseen]))
+    variant = np.array([r.asked.variant for r in unseen])
+    possible = np.isin(variant, ("asked", "compound"))
+    # Questions with and without an answer count equally, whatever their numbers.
+    weight = np.where(possible, 0.5 / possible.sum(), 0.5 / (~possible).sum()) * len(unseen)
+    right, probability = np.zeros(len(unseen), bool), np.zeros(len(unseen))
     for train, test in folds:
-        model = logistic(summaries[train], right[train])
-        probability[test] = model.probability(summaries[test])
-    threshold = best_threshold(probability, possible)
-    model = logistic(summaries, right)
-    columns = [*extract.SUMMARY, *(f"best_{name}" for name in extract.FEATURES)]
-    variants = np.array([a.variant for a in asked])
+        final = fit_order([(unseen[i].both, unseen[i].right) for i in train])
+        summaries, firsts = summarise(unseen, final)
+        model = logistic(summaries[train], firsts[train], weight[train])
+        right[test], probability[test] = firsts[test], model.probability(summaries[test])
+    threshold = best_threshold(probability, right, ~possible)
+    final = fit_order([(r.both, r.right) for r in unseen])
+    summaries, firsts = summarise(unseen, final)
+    model = logistic(summaries, firsts, weight)
     answered = probability >= threshold
     figures: dict[str, object] = {
-        "questions": len(asked),
-        "right_sentence_in_hits": round(len(found) / max(1, (variants == "asked").sum()), 4),
-        "right_sentence_first": round(float(np.mean(first)), 4),
-        "auc_right": round(float(roc_auc_score(right, probability)), 4),
-        "auc_possible": round(float(roc_auc_score(possible, probability)), 4),
+        "questions": len(unseen),
+        "right_on_shortlist": _mean([r.right.any() for r in unseen if r.asked.variant == "asked"]),
+        "right_first": _mean(right[variant == "asked"]),
+        "right_first_by_order_alone": _mean([r.right[0] for r in unseen if r.asked.variant == "asked"]),
+        "auc_right": round(float(roc_auc_score(right, probability, sample_weight=weight)), 4),
         "threshold": round(threshold, 4),
-        "answered_when_possible": round(float(answered[possible].mean()), 4),
-        "refused_removed": round(float((~answered)[variants == "removed"].mean()), 4),
-        "refused_altered": round(float((~answered)[variants == "altered"].mean()), 4),
-        "right_of_answered": round(float(right[answered].mean()), 4),
-        "calibration_error": round(calibration_error(probability, right), 4),
+        "answered_asked": _mean(answered[variant == "asked"]),
+        "answered_compound": _mean(answered[variant == "compound"]),
+        "refused_removed": _mean(~answered[variant == "removed"]),
+        "refused_altered": _mean(~answered[variant == "altered"]),
+        "right_of_answered": round(float(np.average(right[answered], weights=weight[answered])), 4),
+        "calibration_error": round(calibration_error(probability, right, weight), 4),
     }
     answerable = {
         "answerable": {
             name: {"weight": round(float(w), 5), "mean": round(float(m), 5), "scale": round(float(s), 5)}
-            for name, w, m, s in zip(columns, model.weight, model.mean, model.scale, strict=True)
+            for name, w, m, s in zip(extract.SUMMARY, model.weight, model.mean, model.scale, strict=True)
         },
         "bias": round(model.bias, 5),
         "threshold": round(threshold, 4),
     }
-    return {n: round(float(w), 5) for n, w in zip(extract.FEATURES, order, strict=True)}, figures, answerable
+    return final, answerable, figures
 
 
-def fit_order(asked: Sequence[Asked], penalty: float = 1.0) -> Array:
+def _mean(values: Sequence[bool] | Mask) -> float:
+    return round(float(np.mean(values)), 4)
+
+
+def summarise(unseen: Sequence[Read], final: Array) -> tuple[Array, Mask]:
+    """The summary of each question, and whether its best candidate is right."""
+    summaries, firsts = [], []
+    for r in unseen:
+        best = np.argsort(-(r.both @ final), kind="stable")
+        ranked = [r.found[i] for i in best]
+        hits = list({id(c.hit): c.hit for c in r.asked.found}.values())
+        a = r.asked
+        summaries.append(
+            extract.summarise(
+                a.question, a.weights, hits, ranked, r.rows[best], r.both[best, 0], r.both[best, 1]
+            )
+        )
+        firsts.append(bool(r.right[best[0]]))
+    return np.array(summaries), np.array(firsts)
+
+
+def fit_order(questions: Sequence[tuple[Array, Mask]], penalty: float = 1.0) -> Array:
     """Weights w that maximise the softmax share of the right candidates, with an L2 penalty."""
-    groups = [a for a in asked if a.right.any() and not a.right.all()]
-    rows = np.concatenate([a.rows for a in groups])
-    right = np.concatenate([a.right for a in groups])
-    starts = np.cumsum([0, *(len(a.rows) for a in groups)])[:-1]
-    owner = np.repeat(np.arange(len(groups)), [len(a.rows) for a in groups])
+    groups = [(rows, right) for rows, right in questions if right.any() and not right.all()]
+    rows = np.concatenate([r for r, _ in groups])
+    right = np.concatenate([ok for _, ok in groups])
+    starts = np.cumsum([0, *(len(r) for r, _ in groups)])[:-1]
+    owner = np.repeat(np.arange(len(groups)), [len(r) for r, _ in groups])
 
     def loss(w: Array) -> tuple[float, Array]:
         z = rows @ w
@@ -141,28 +180,31 @@ class Logistic:
         return np.asarray(1 / (1 + np.exp(-(((x - self.mean) / self.scale) @ self.weight + self.bias))))
 
 
-def logistic(x: Array, y: NDArray[np.bool_]) -> Logistic:
+def logistic(x: Array, y: Mask, weight: Array) -> Logistic:
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale[scale < 1e-6] = 1.0  # a constant column tells nothing and gets no weight
-    model = LogisticRegression(C=0.3, max_iter=2000).fit((x - mean) / scale, y)
+    model = LogisticRegression(C=0.3, max_iter=2000).fit((x - mean) / scale, y, sample_weight=weight)
     return Logistic(mean, scale, model.coef_[0], float(model.intercept_[0]))
 
 
-def best_threshold(probability: Array, possible: NDArray[np.bool_]) -> float:
+def best_threshold(probability: Array, right: Mask, impossible: Mask) -> float:
+    """Where the share of right answers given and of impossible questions refused is largest in sum."""
     grid = np.quantile(probability, np.linspace(0.02, 0.98, 97))
-    balance = [((probability >= t)[possible].mean() + (probability < t)[~possible].mean()) / 2 for t in grid]
+    balance = [(probability >= t)[right].mean() + (probability < t)[impossible].mean() for t in grid]
     return float(grid[int(np.argmax(balance))])
 
 
-def calibration_error(probability: Array, right: NDArray[np.bool_], bins: int = 10) -> float:
+def calibration_error(probability: Array, right: Mask, weight: Array, bins: int = 10) -> float:
     """Expected calibration error over equally wide bins."""
     place = np.minimum((probability * bins).astype(int), bins - 1)
-    return float(
-        sum(
-            abs(probability[place == b].mean() - right[place == b].mean()) * (place == b).mean()
-            for b in set(place)
+    error = 0.0
+    for b in set(place):
+        here = place == b
+        gap = np.average(probability[here], weights=weight[here]) - np.average(
+            right[here], weights=weight[here]
         )
-    )
+        error += abs(gap) * weight[here].sum()
+    return float(error / weight.sum())
 
 
 if __name__ == "__main__":

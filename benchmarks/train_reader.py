@@ -27,7 +27,8 @@ import torch
 from sklearn.metrics import roc_auc_score
 from transformers import BertModel
 
-from benchmarks.asked import SEED, Asked
+from benchmarks.asked import SEED, Asked, held_out
+from benchmarks.fit_extract import fit_order
 from kb import extract, minilm, reader
 
 BATCH_TOKENS = 4096
@@ -43,11 +44,6 @@ class Pair:
     variant: str
 
 
-def held_out(group: str) -> str:
-    """Which part a paragraph belongs to: train, fit (a tenth) or test (a tenth)."""
-    return {0: "test", 1: "fit"}.get(int(group[:8], 16) % 10, "train")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -61,7 +57,7 @@ def main() -> None:
     torch.manual_seed(SEED)
     with args.asked.open("rb") as file:
         asked: list[Asked] = pickle.load(file)
-    order = extract.load_model().order
+    order = fit_order([(a.rows, a.right) for a in asked if held_out(a.group) == "train"])
     pairs = {
         part: [p for a in asked if held_out(a.group) == part for p in pairs_of(a, order)]
         for part in ("train", "test")

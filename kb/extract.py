@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb.question import Question
-from kb.reader import Line
+from kb.reader import Line, Reader
 from kb.retrieve import Weights
 from kb.text import amounts, content_words, dates, fold, names, sentence_spans, words
 from kb.types import Answer, Citation, Hit, Sentence
@@ -31,7 +31,8 @@ from kb.types import Answer, Citation, Hit, Sentence
 Matrix = NDArray[np.float64]
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
-READ = 10  # hits whose sentences are read
+READ = 10  # hits whose sentences are candidates
+SHORTLIST = 12  # candidates that the reader reads
 MAX_WORDS = 80
 MAX_WORDS_LIST = 110
 MAX_SENTENCES = 3
@@ -110,7 +111,12 @@ def _of_hit(hit: Hit) -> list[Candidate]:
 
 
 def _is_heading(text: str, hit: Hit) -> bool:
-    return text in (hit.passage.section, hit.source.title)
+    """Whether a line is a title rather than something said: short, and without figures or an end."""
+    if text in (hit.passage.section, hit.source.title):
+        return True
+    return len(text.split()) <= 8 and not re.search(
+        r"[\d|:;,]|[.!?\u2026\u3002][\"'\u201d\u2019)\]]*$|^[-*\u2022]", text
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +209,8 @@ def _window(candidate: Candidate) -> str:
 
 
 def _row(question: Question, weights: Weights, c: Candidate, cosine: float, nearby: float) -> list[float]:
-    passage, source = c.hit.passage, c.hit.source
-    heading = _traits(f"{source.title} {passage.section or ''}")
+    passage = c.hit.passage
+    heading = _traits(_about(c.hit))
     around = c.stems | _traits(c.before).stems | _traits(c.after).stems | heading.stems
     whole = _traits(passage.text)
     asked = {w.stem for w in question.words}
@@ -218,7 +224,7 @@ def _row(question: Question, weights: Weights, c: Candidate, cosine: float, near
         weights.coverage(whole.stems | heading.stems),
         weights.coverage(heading.stems),
         _share(own_names, fold(c.text)),
-        _share(own_names, fold(f"{source.title} {passage.section or ''} {passage.text}")),
+        _share(own_names, fold(f"{_about(c.hit)} {passage.text}")),
         _share(frozenset(numbers), fold(f"{c.before} {c.text} {c.after}")),
         cosine,
         nearby,
@@ -280,75 +286,97 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
 # ----------------------------------------------------------------------------------------- models
 
 SUMMARY = (
-    "best",
-    "margin",
-    "margin_document",
-    "agreement",
-    "max_cosine",
-    "max_covered",
-    "max_covered_nearby",
-    "max_covered_passage",
-    "rarest_missing",
-    "rarest_missing_passage",
+    "reader",
+    "reader_second",
+    "reader_elsewhere",
+    "order",
+    "cosine",
+    "cosine_hit",
+    "covered",
+    "covered_best",
+    "names",
     "unknown",
     "words",
-    "names_asked",
-    "top_dense",
-    "dense_gap",
-    "is_wh_typed",
+    "covered_by_words",
+    "kind_missing",
 )
 
 
+_UNREAD = -8.0  # a log odds for a candidate that is not there
+
+
 def summarise(
-    question: Question, weights: Weights, found: Sequence[Candidate], rows: Matrix, scores: Matrix
+    question: Question,
+    weights: Weights,
+    hits: Sequence[Hit],
+    ranked: Sequence[Candidate],
+    rows: Matrix,
+    order: Matrix,
+    scores: Matrix,
 ) -> Matrix:
-    """What speaks for and against the question being answered at all: ``SUMMARY``, then the best row."""
-    order = np.argsort(-scores, kind="stable")
-    best = found[order[0]]
+    """What speaks for and against the question being answered at all, shape (len(SUMMARY),).
+
+    ``ranked`` are the candidates that the reader has read, best first, with their features, their order and
+    the reader's scores. Coverage and names are taken over the best hits together: a question in several parts is
+    answered by several of them.
+    """
     column = {name: rows[:, n] for n, name in enumerate(FEATURES)}
-    others = [scores[i] for i in order[1:]]
+    best = ranked[0]
     elsewhere = [
-        scores[i] for i in order[1:] if found[i].hit.passage.document_id != best.hit.passage.document_id
+        r
+        for c, r in zip(ranked, scores, strict=True)
+        if c.hit.passage.document_id != best.hit.passage.document_id
     ]
-    dense = sorted({c.hit.dense or 0.0 for c in found}, reverse=True)
-    top_rarity = max(weights.rarity.values(), default=1.0) or 1.0
-    heading = _traits(f"{best.hit.source.title} {best.hit.passage.section or ''}").stems
-    around = best.stems | _traits(best.before).stems | _traits(best.after).stems | heading
-    whole = _traits(best.hit.passage.text).stems | heading
-    summary = [
-        scores[order[0]],
-        scores[order[0]] - (others[0] if others else scores[order[0]] - 5),
-        scores[order[0]] - (elsewhere[0] if elsewhere else scores[order[0]] - 5),
-        float(np.mean([found[i].hit.passage == best.hit.passage for i in order[:3]])),
-        column["cosine"].max(),
-        column["covered"].max(),
-        column["covered_nearby"].max(),
-        column["covered_passage"].max(),
-        max((r for s, r in weights.rarity.items() if s not in around), default=0.0) / top_rarity,
-        max((r for s, r in weights.rarity.items() if s not in whole), default=0.0) / top_rarity,
-        sum(not known for known in weights.known.values()) / max(len(weights.known), 1),
-        math.log1p(len(weights.rarity)),
-        float(len(question.names)),
-        dense[0] if dense else 0.0,
-        (dense[0] - dense[min(4, len(dense) - 1)]) if dense else 0.0,
-        float(question.kind in {"who", "when", "where", "how_many", "how_much"}),
-    ]
-    return np.array([*summary, *rows[order[0]]], dtype=np.float64)
+    together = frozenset().union(*(_hit_stems(hit) for hit in hits[:5]))
+    names_asked = {word for name in question.names for word in name.split()}
+    text = " ".join(fold(f"{_about(hit)} {hit.passage.text}") for hit in hits[:5])
+    covered = weights.coverage(together)
+    length = math.log1p(len(weights.rarity))
+    return np.array(
+        [
+            scores[0],
+            scores[1] if len(scores) > 1 else _UNREAD,
+            max(elsewhere, default=_UNREAD),
+            order[0],
+            column["cosine"].max(),
+            max((hit.dense or 0.0 for hit in hits), default=0.0),
+            covered,
+            column["covered_nearby"][0],
+            _share(frozenset(names_asked), text),
+            sum(not known for known in weights.known.values()) / max(len(weights.known), 1),
+            length,
+            covered * length,
+            column["kind_missing"][0],
+        ]
+    )
+
+
+def _about(hit: Hit) -> str:
+    """What is said about a hit's document, as text."""
+    source = hit.source
+    parts = (source.title, hit.passage.section, source.publisher, source.author, source.published)
+    return " ".join(part for part in parts if part)
+
+
+def _hit_stems(hit: Hit) -> frozenset[str]:
+    return _traits(hit.passage.text).stems | _traits(_about(hit)).stems
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The fitted weights; ``order`` ranks candidates, ``answerable`` gives the probability of an answer."""
+    """The fitted weights.
+
+    ``order`` picks the candidates that are read, ``final`` weighs that score and the reader's into one, and
+    ``answerable`` (over ``SUMMARY``) gives the probability that the best candidate answers.
+    """
 
     order: Matrix
+    final: Matrix
     mean: Matrix
     scale: Matrix
     answerable: Matrix
     bias: float
     threshold: float
-
-    def score(self, rows: Matrix) -> Matrix:
-        return rows @ self.order
 
     def probability(self, summary: Matrix) -> float:
         z = float(((summary - self.mean) / self.scale) @ self.answerable + self.bias)
@@ -359,25 +387,39 @@ class Model:
 def load_model() -> Model:
     """The model that is shipped, from ``extract.json``."""
     data = json.loads(Path(__file__).with_name("extract.json").read_text(encoding="utf-8"))
-    order = np.array([data["order"][name] for name in FEATURES])
-    names_ = [*SUMMARY, *(f"best_{name}" for name in FEATURES)]
     column = {
-        key: np.array([data["answerable"][name][key] for name in names_])
+        key: np.array([data["answerable"][name][key] for name in SUMMARY])
         for key in ("weight", "mean", "scale")
     }
-    return Model(order, column["mean"], column["scale"], column["weight"], data["bias"], data["threshold"])
+    return Model(
+        order=np.array([data["order"][name] for name in FEATURES]),
+        final=np.array([data["final"]["order"], data["final"]["reader"]]),
+        mean=column["mean"],
+        scale=column["scale"],
+        answerable=column["weight"],
+        bias=data["bias"],
+        threshold=data["threshold"],
+    )
 
 
-def read(question: Question, weights: Weights, hits: Sequence[Hit], embed: Embed, model: Model) -> Reading:
-    """Order the sentences of the hits by how well they answer."""
+def read(
+    question: Question, weights: Weights, hits: Sequence[Hit], embed: Embed, reader: Reader, model: Model
+) -> Reading:
+    """Order the sentences of the hits by how well they answer, and say whether any does."""
     found = candidates(hits)
     if not found:
         return Reading((), (), 0.0)
     rows = features(question, weights, found, embed)
-    scores = model.score(rows)
-    order = np.argsort(-scores, kind="stable")
-    probability = model.probability(summarise(question, weights, found, rows, scores))
-    return Reading(tuple(found[i] for i in order), tuple(float(scores[i]) for i in order), probability)
+    order = rows @ model.order
+    shortlist = np.argsort(-order, kind="stable")[:SHORTLIST]
+    scores = reader.scores(question.search_text, [line_of(found[i]) for i in shortlist])
+    final = np.stack([order[shortlist], scores], axis=1) @ model.final
+    best = np.argsort(-final, kind="stable")
+    ranked = tuple(found[shortlist[i]] for i in best)
+    summary = summarise(
+        question, weights, hits, ranked, rows[shortlist[best]], order[shortlist[best]], scores[best]
+    )
+    return Reading(ranked, tuple(float(final[i]) for i in best), model.probability(summary))
 
 
 # ---------------------------------------------------------------------------------------- answers

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from kb import extract, verify
 from kb.errors import UsageError
 from kb.question import MAX_CHARACTERS, Question, analyse
-from kb.retrieve import search
+from kb.reader import Reader
+from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
 from kb.store import Store
@@ -40,6 +41,7 @@ class KnowledgeBase:
         self.store = store
         self.settings = settings
         self._embed = extract.remembering(store.embedder.embed)
+        self._reader = Reader(settings.cache)
 
     @classmethod
     def open(cls, folder: Path | str | None = None, settings: Settings | None = None) -> KnowledgeBase:
@@ -88,8 +90,9 @@ class KnowledgeBase:
         question, notices = self._understand(text, history)
         hits, weights = self._hits(question, filters, max(top, extract.READ))
         model = extract.load_model()
-        reading = extract.read(question, weights, hits, self._embed, model)
-        answer = extract.compose(question, reading, self._distinct(hits, top), model)
+        reading = extract.read(question, weights, hits, self._embed, self._reader, model)
+        hits = reread(hits, list(dict.fromkeys(c.hit.passage for c in reading.candidates)))
+        answer = extract.compose(question, reading, _distinct(hits, top), model)
         return replace(answer, question=text, notices=(*notices, *answer.notices))
 
     def search(self, query: str, *, filters: Filters = NO_FILTERS, top: int | None = None) -> tuple[Hit, ...]:
@@ -122,13 +125,6 @@ class KnowledgeBase:
 
     def _hits(self, question: Question, filters: Filters, limit: int) -> tuple[list[Hit], Any]:
         return search(self.store, question.search_text, question.words, filters=filters, limit=limit)
-
-    def _distinct(self, hits: Sequence[Hit], top: int) -> tuple[Hit, ...]:
-        """The first ``top`` hits, a text that stands in several documents only once."""
-        seen: dict[str, Hit] = {}
-        for hit in hits:
-            seen.setdefault(hit.passage.text, hit)
-        return tuple(replace(hit, rank=rank) for rank, hit in enumerate(list(seen.values())[:top], start=1))
 
     # The library
 
@@ -168,6 +164,14 @@ class KnowledgeBase:
         from kb.langchain import runnable
 
         return runnable(self)
+
+
+def _distinct(hits: Sequence[Hit], top: int) -> tuple[Hit, ...]:
+    """The first ``top`` hits, a text that stands in several documents only once."""
+    seen: dict[str, Hit] = {}
+    for hit in hits:
+        seen.setdefault(hit.passage.text, hit)
+    return tuple(replace(hit, rank=rank) for rank, hit in enumerate(list(seen.values())[:top], start=1))
 
 
 def _usable(text: str, *, limit: int) -> str:

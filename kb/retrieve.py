@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from kb.catalogue import StoredPassage
 from kb.store import Store
 from kb.text import Word, words
-from kb.types import Filters, Hit
+from kb.types import Filters, Hit, Passage
 
 POOL = 50  # passages taken from each of the two searches
 _RANK_OFFSET = 20  # the constant k of reciprocal rank fusion; small, since the first ranks matter here
+_READER_COUNTS = 4.0  # how many rankings the reader's counts for: it has read, the others have only matched
 _EXACT = 20_000  # below this many passages after filtering, every one is scored
 
 
@@ -108,6 +109,24 @@ def _fuse(
             )
         )
     return hits
+
+
+def reread(hits: Sequence[Hit], best_first: Sequence[Passage]) -> list[Hit]:
+    """The hits in the order that the reader's ranking gives when it is fused in as a third one.
+
+    ``best_first`` are the passages that were read; a passage that was not has no rank of the reader's. The
+    score is still the share of the best possible fused rank.
+    """
+    place = {(p.document_id, p.ordinal): rank for rank, p in reversed(list(enumerate(best_first, start=1)))}
+    best = (2.0 + _READER_COUNTS) / (_RANK_OFFSET + 1)
+
+    def score(hit: Hit) -> float:
+        fused = hit.score * 2.0 / (_RANK_OFFSET + 1)
+        rank = place.get((hit.passage.document_id, hit.passage.ordinal))
+        return (fused + (_READER_COUNTS / (_RANK_OFFSET + rank) if rank else 0.0)) / best
+
+    rescored = sorted((replace(hit, score=score(hit)) for hit in hits), key=lambda hit: -hit.score)
+    return [replace(hit, rank=rank) for rank, hit in enumerate(rescored, start=1)]
 
 
 def word_weights(store: Store, query_words: Sequence[Word]) -> Weights:
