@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("asked", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--start", type=Path, help="checkpoint of an earlier run whose weights to start from")
     parser.add_argument("--write", action="store_true", help=f"write kb/{reader.FILE_NAME}")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def main() -> None:
         "pieces",
         flush=True,
     )
-    model, head = train(pairs["train"], args.out, args.epochs)
+    model, head = train(pairs["train"], args.out, args.epochs, args.start)
     figures = measure(model, head, pairs["test"])
     print(json.dumps(figures, indent=1))
     (args.out / "figures.json").write_text(json.dumps(figures))
@@ -114,11 +115,21 @@ def logits(model: BertModel, head: torch.nn.Linear, batch: Sequence[Pair]) -> to
     return head(states[:, 0].float()).squeeze(-1)
 
 
-def train(pairs: Sequence[Pair], out: Path, epochs: int) -> tuple[BertModel, torch.nn.Linear]:
+def train(
+    pairs: Sequence[Pair], out: Path, epochs: int, start: Path | None = None
+) -> tuple[BertModel, torch.nn.Linear]:
     model = BertModel.from_pretrained(minilm.model_folder(), add_pooling_layer=False)
     model.embeddings.requires_grad_(False)
     head = torch.nn.Linear(model.config.hidden_size, 1)
-    steps = [batch for epoch in range(epochs) for batch in batches(pairs, random.Random(SEED + epoch))]
+    if start is not None:
+        state = torch.load(start, weights_only=True)
+        model.load_state_dict(state["model"])
+        head.load_state_dict(state["head"])
+    steps = [
+        batch
+        for epoch in range(epochs)
+        for batch in batches(pairs, random.Random(f"{SEED} {out.name} {epoch}"))
+    ]
     parameters = [*(p for p in model.parameters() if p.requires_grad), *head.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
     warm = max(1, len(steps) // 20)
@@ -143,7 +154,7 @@ def train(pairs: Sequence[Pair], out: Path, epochs: int) -> tuple[BertModel, tor
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
-        running += (float(loss) - running) / min(n - first + 1, 100)
+        running += (loss.item() - running) / min(n - first + 1, 100)
         if (n + 1) % 50 == 0:
             left = (time.time() - started) / (n + 1 - first) * (len(steps) - n - 1)
             print(f"step {n + 1}/{len(steps)} loss {running:.4f} left {left / 60:.1f} min", flush=True)

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,21 +88,29 @@ class Catalogue:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
-        self._connections: list[sqlite3.Connection] = []
+        self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._lock = threading.Lock()
 
     @classmethod
     def create(cls, folder: Path, meta: dict[str, str]) -> Catalogue:
-        """Make an empty catalogue in ``folder`` that remembers ``meta`` (embedder, dimension)."""
-        catalogue = cls(folder / FILE_NAME)
-        with storage_errors(catalogue.path):
-            connection = catalogue._connection()
+        """Make an empty catalogue in ``folder`` that remembers ``meta`` (embedder, dimension).
+
+        It gets its name when it is complete: a run that is killed before that leaves no catalogue at all.
+        """
+        path = folder / FILE_NAME
+        draft = cls(path.with_suffix(".new"))
+        with storage_errors(path):
+            for leftover in folder.glob(f"{draft.path.name}*"):
+                leftover.unlink()
+            connection = draft._connection()
             # WAL lets readers go on while a writer commits.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
             rows = {"schema": str(SCHEMA_VERSION), "generation": "0", **meta}
             connection.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
-        return catalogue
+            draft.close()
+            draft.path.replace(path)
+        return cls(path)
 
     @classmethod
     def open(cls, folder: Path) -> Catalogue:
@@ -122,7 +131,7 @@ class Catalogue:
 
     def close(self) -> None:
         with self._lock:
-            for connection in self._connections:
+            for connection in self._connections.values():
                 connection.close()
             self._connections.clear()
             self._local = threading.local()
@@ -133,33 +142,36 @@ class Catalogue:
             # Only this thread uses it; close() may be called from another one.
             connection = sqlite3.connect(self.path, timeout=30, check_same_thread=False, isolation_level=None)
             connection.create_function("casefold", 1, lambda s: s and s.casefold(), deterministic=True)
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA synchronous = NORMAL")
+            with storage_errors(self.path):
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute("PRAGMA synchronous = NORMAL")
             self._local.connection = connection
             with self._lock:
-                self._connections.append(connection)
+                # A server's threads come and go; their connections must not stay behind.
+                for thread in [t for t in self._connections if not t.is_alive()]:
+                    self._connections.pop(thread).close()
+                self._connections[threading.current_thread()] = connection
         return connection
+
+    def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
+        """All rows of a query; what SQLite says of a damaged file is a ``StorageError``."""
+        with storage_errors(self.path):
+            return self._connection().execute(sql, values).fetchall()
 
     # What is known about the whole
 
     def meta(self) -> dict[str, str]:
-        return dict(self._connection().execute("SELECT key, value FROM meta"))
+        return dict(self._rows("SELECT key, value FROM meta"))
 
     def generation(self) -> int:
         """A number that moves on with every visible change."""
-        with storage_errors(self.path):
-            row = self._connection().execute("SELECT value FROM meta WHERE key = 'generation'").fetchone()
-        return int(row[0])
+        return int(self._rows("SELECT value FROM meta WHERE key = 'generation'")[0][0])
 
     def counts(self) -> tuple[int, int]:
         """How many live documents and passages there are."""
-        documents, passages = (
-            self._connection()
-            .execute(
-                "SELECT count(DISTINCT d.key), count(p.key)"
-                " FROM documents d LEFT JOIN passages p ON p.document = d.key WHERE d.live = 1"
-            )
-            .fetchone()
+        [[documents, passages]] = self._rows(
+            "SELECT count(DISTINCT d.key), count(p.key)"
+            " FROM documents d LEFT JOIN passages p ON p.document = d.key WHERE d.live = 1"
         )
         return documents, passages
 
@@ -167,10 +179,13 @@ class Catalogue:
 
     def document(self, document_id: str) -> Document:
         """The live version of a document; raises ``NoSuchDocument``."""
-        row = (
-            self._connection()
-            .execute(f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE id = ? AND live = 1", (document_id,))
-            .fetchone()
+        row = next(
+            iter(
+                self._rows(
+                    f"SELECT {_DOCUMENT_COLUMNS} FROM documents WHERE id = ? AND live = 1", (document_id,)
+                )
+            ),
+            None,
         )
         if row is None:
             raise NoSuchDocument(
@@ -183,7 +198,7 @@ class Catalogue:
 
     def documents(self) -> list[DocumentSummary]:
         """All live documents, by id."""
-        rows = self._connection().execute(
+        rows = self._rows(
             "SELECT d.id, d.title, d.publisher, d.author, d.published, d.url, d.media_type, length(d.text),"
             " (SELECT count(*) FROM passages p WHERE p.document = d.key), d.content_hash"
             " FROM documents d WHERE d.live = 1 ORDER BY d.id"
@@ -192,33 +207,25 @@ class Catalogue:
 
     def origin_hash(self, origin: str) -> str | None:
         """The content hash under which a file or URL was last ingested."""
-        row = (
-            self._connection()
-            .execute("SELECT content_hash FROM origins WHERE origin = ?", (origin,))
-            .fetchone()
-        )
+        row = next(iter(self._rows("SELECT content_hash FROM origins WHERE origin = ?", (origin,))), None)
         return row[0] if row else None
 
     def origins(self) -> list[str]:
-        return [row[0] for row in self._connection().execute("SELECT origin FROM origins ORDER BY origin")]
+        return [row[0] for row in self._rows("SELECT origin FROM origins ORDER BY origin")]
 
     def documents_of(self, origin: str) -> list[str]:
-        rows = self._connection().execute(
-            "SELECT id FROM documents WHERE origin = ? AND live = 1 ORDER BY key", (origin,)
-        )
+        rows = self._rows("SELECT id FROM documents WHERE origin = ? AND live = 1 ORDER BY key", (origin,))
         return [row[0] for row in rows]
 
     def origin_of(self, document_id: str) -> str | None:
-        row = (
-            self._connection()
-            .execute("SELECT origin FROM documents WHERE id = ? AND live = 1", (document_id,))
-            .fetchone()
+        row = next(
+            iter(self._rows("SELECT origin FROM documents WHERE id = ? AND live = 1", (document_id,))), None
         )
         return row[0] if row else None
 
     def questions(self, limit: int) -> list[str]:
         """The first questions of FAQ blocks, one after the other, documents by id."""
-        rows = self._connection().execute(
+        rows = self._rows(
             "SELECT section FROM passages p JOIN documents d ON d.key = p.document WHERE d.live = 1"
             " AND p.section LIKE '%?' GROUP BY d.key, section ORDER BY d.id, min(p.ordinal) LIMIT ?",
             (limit,),
@@ -243,7 +250,7 @@ class Catalogue:
         return [stored.passage for stored in self._select_passages(where, (document_id, first, last))]
 
     def _select_passages(self, where: str, values: Sequence[object]) -> Iterator[StoredPassage]:
-        rows = self._connection().execute(
+        rows = self._rows(
             # The text comes from the full-text table: cutting it out of a long document is slow.
             "SELECT p.key, d.id, p.ordinal, p.start, p.end, w.text, p.section, p.page,"
             " d.title, d.publisher, d.author, d.published, d.url"
@@ -261,29 +268,22 @@ class Catalogue:
         if not filters:
             return None
         where, values = _filter_sql(filters)
-        rows = self._connection().execute(
+        rows = self._rows(
             "SELECT p.key FROM passages p JOIN documents d ON d.key = p.document"
             f" WHERE d.live = 1 AND {where} ORDER BY p.key",
             values,
         )
         return [row[0] for row in rows]
 
-    def vectors(self, keys: Sequence[int]) -> Vectors:
-        """The stored vectors of ``keys``, in that order; shape (len(keys), dimension)."""
+    def vectors(self, keys: Sequence[int]) -> tuple[list[int], Vectors]:
+        """Those of ``keys`` that are still there, in order, and their vectors: (len(keys), dimension)."""
         found: dict[int, bytes] = {}
         for first in range(0, len(keys), 500):
             part = keys[first : first + 500]
-            found.update(
-                self._connection().execute(
-                    f"SELECT key, vector FROM passages WHERE key IN ({_marks(part)})", part
-                )
-            )
-        dimension = int(self.meta()["dimension"])
-        return (
-            np.frombuffer(b"".join(found[k] for k in keys), dtype=np.float16)
-            .reshape(-1, dimension)
-            .astype("f4")
-        )
+            found.update(self._rows(f"SELECT key, vector FROM passages WHERE key IN ({_marks(part)})", part))
+        there = [key for key in keys if key in found]
+        rows = np.frombuffer(b"".join(found[key] for key in there), dtype=np.float16)
+        return there, rows.reshape(-1, int(self.meta()["dimension"])).astype(np.float32)
 
     def every_vector(self, batch: int = 1000) -> Iterator[tuple[list[int], Vectors]]:
         """All live vectors in batches of (keys, vectors), to rebuild the vector index without embedding."""
@@ -291,7 +291,7 @@ class Catalogue:
         while True:
             keys = [
                 row[0]
-                for row in self._connection().execute(
+                for row in self._rows(
                     "SELECT p.key FROM passages p JOIN documents d ON d.key = p.document"
                     " WHERE d.live = 1 AND p.key > ? ORDER BY p.key LIMIT ?",
                     (last, batch),
@@ -299,7 +299,7 @@ class Catalogue:
             ]
             if not keys:
                 return
-            yield keys, self.vectors(keys)
+            yield self.vectors(keys)
             last = keys[-1]
 
     # Full text
@@ -315,7 +315,7 @@ class Catalogue:
             return []
         query = " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
         where, values = _filter_sql(filters) if filters else ("1 = 1", [])
-        rows = self._connection().execute(
+        rows = self._rows(
             "SELECT words.rowid, -bm25(words, 1.0, 0.6, 0.4) AS score FROM words"
             " JOIN passages p ON p.key = words.rowid JOIN documents d ON d.key = p.document"
             f" WHERE words MATCH ? AND d.live = 1 AND {where} ORDER BY score DESC, words.rowid LIMIT ?",
@@ -327,19 +327,20 @@ class Catalogue:
         """In how many passages each word occurs, in any of its forms (Porter stems are compared)."""
         counts: dict[str, int] = {}
         for word in set(words):
-            row = (
-                self._connection()
-                .execute(
-                    "SELECT count(*) FROM words WHERE words MATCH ?", ('"' + word.replace('"', '""') + '"',)
+            row = next(
+                iter(
+                    self._rows(
+                        "SELECT count(*) FROM words WHERE words MATCH ?",
+                        ('"' + word.replace('"', '""') + '"',),
+                    )
                 )
-                .fetchone()
             )
             counts[word] = row[0]
         return counts
 
     def vocabulary(self, prefix: str) -> list[tuple[str, int]]:
         """The stems that begin with ``prefix`` and in how many passages each occurs."""
-        rows = self._connection().execute(
+        rows = self._rows(
             "SELECT term, doc FROM vocabulary WHERE term >= ? AND term < ?", (prefix, prefix + "\U0010ffff")
         )
         return list(rows)
@@ -468,9 +469,14 @@ class Catalogue:
         with self._transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO origins VALUES (?, ?)", (origin, content_hash))
 
+    def note_rebuilding(self) -> None:
+        """Let readers open the vector index anew."""
+        with self._transaction() as connection:
+            self._advance(connection)
+
     def dead_passages(self) -> list[int]:
         """The passages of staged or retired versions."""
-        rows = self._connection().execute(
+        rows = self._rows(
             "SELECT p.key FROM passages p JOIN documents d ON d.key = p.document"
             " WHERE d.live = 0 ORDER BY p.key"
         )
@@ -478,8 +484,7 @@ class Catalogue:
 
     def has_dead(self) -> bool:
         """Whether any staged or retired version is left, even one without passages."""
-        row = self._connection().execute("SELECT EXISTS (SELECT 1 FROM documents WHERE live = 0)").fetchone()
-        return bool(row[0])
+        return bool(self._rows("SELECT EXISTS (SELECT 1 FROM documents WHERE live = 0)")[0][0])
 
     def purge(self) -> None:
         """Delete staged and retired versions for good; the vector index must have forgotten them."""
@@ -512,7 +517,7 @@ def storage_errors(path: Path) -> Iterator[None]:
             cure = "check that the folder exists and that you may write to it"
         elif "locked" in text or "busy" in text:
             cure = "another process is writing; try again when it has finished"
-        elif "malformed" in text or "not a database" in text:
+        elif any(word in text for word in ("malformed", "not a database", "corrupt", "vtable constructor")):
             cure = "restore the folder from a backup, or ingest into a new one"
         else:
             cure = "run the command with --debug for the details"

@@ -80,7 +80,7 @@ class Embedder(Protocol):
 def load_embedder(spec: str, cache: Path) -> Embedder:
     """The embedder that ``spec`` names; an unknown one is a ``SettingsError``."""
     kind, _, model = spec.partition(":")
-    if spec == "minilm":
+    if spec in ("minilm", MiniLM.name):  # the latter is what a knowledge base says it was built with
         return MiniLM(cache)
     if spec == "hash":
         return HashEmbedder()

@@ -317,8 +317,8 @@ def summarise(
     """What speaks for and against the question being answered at all, shape (len(SUMMARY),).
 
     ``ranked`` are the candidates that the reader has read, best first, with their features, their order and
-    the reader's scores. Coverage and names are taken over the best hits together: a question in several parts is
-    answered by several of them.
+    the reader's scores. Coverage and names are taken over the best hits together: a question in several
+    parts is answered by several of them.
     """
     column = {name: rows[:, n] for n, name in enumerate(FEATURES)}
     best = ranked[0]

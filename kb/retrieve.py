@@ -22,6 +22,7 @@ from kb.types import Filters, Hit, Passage
 POOL = 50  # passages taken from each of the two searches
 _RANK_OFFSET = 20  # the constant k of reciprocal rank fusion; small, since the first ranks matter here
 _READER_COUNTS = 4.0  # how many rankings the reader's counts for: it has read, the others have only matched
+_TRIES = 5  # how often a search begins anew because the library changed under it
 _EXACT = 20_000  # below this many passages after filtering, every one is scored
 
 
@@ -51,7 +52,23 @@ def search(
     ``score`` is the fused rank as a share of the best possible one: 1.0 is first in both searches.
     """
     vector = store.embedder.embed([query])[0]
-    generation = store.catalogue.generation()
+    for _ in range(_TRIES):
+        generation = store.catalogue.generation()
+        hits, weights = _search(store, vector, query_words, filters, limit, generation)
+        # A version published meanwhile: what was found may be neither its old passages nor its new ones.
+        if store.catalogue.generation() == generation:
+            break
+    return hits, weights
+
+
+def _search(
+    store: Store,
+    vector: NDArray[np.float32],
+    query_words: Sequence[Word],
+    filters: Filters,
+    limit: int,
+    generation: int,
+) -> tuple[list[Hit], Weights]:
     allowed = store.catalogue.matching(filters)
     dense = _dense(store, vector, generation, allowed)
     lexical = store.catalogue.match([w.text for w in query_words], POOL, filters)
@@ -66,9 +83,8 @@ def _dense(
     if allowed is None:
         return store.vectors.nearest(vector, POOL, generation=generation)
     if len(allowed) <= _EXACT:
-        if not allowed:
-            return []
-        similarities = store.catalogue.vectors(allowed) @ vector
+        allowed, stored = store.catalogue.vectors(allowed)
+        similarities = stored @ vector
         order = np.argsort(-similarities, kind="stable")[:POOL]
         return [(allowed[i], float(similarities[i])) for i in order]
     keep = set(allowed)

@@ -118,9 +118,12 @@ class Writer:
         self._store = store
         self._catalogue = store.catalogue
         self._vectors = store.vectors
+        self._aligned = False
 
     def replace(self, changes: Sequence[Change]) -> None:
         """Embed and write what these origins now hold, and make it live in one visible step."""
+        if not self._aligned:
+            self._align()
         documents = [
             (change.origin, document, passages)
             for change in changes
@@ -155,20 +158,27 @@ class Writer:
         return count
 
     def heal(self) -> None:
-        """Clear away what a killed run left, and bring the vector index in line with the catalogue.
-
-        Costs a count when there is nothing to heal; vectors are taken from the catalogue, not embedded.
-        """
-        self._forget_dead()
-        _, passages = self._catalogue.counts()
-        if passages and not self._vectors.folder.exists():
+        """Clear away what a killed run left; nearly free when there is nothing."""
+        # First of all: to forget a key makes the folder, and it would look sound.
+        if not self._vectors.is_complete():
             self.rebuild_vectors()
+        self._forget_dead()
+
+    def _align(self) -> None:
+        """Build the vector index anew if it has lost something, before it is written to."""
+        _, passages = self._catalogue.counts()
+        if self._vectors.count() != passages:
+            self.rebuild_vectors()
+        self._aligned = True
 
     def rebuild_vectors(self) -> None:
         """Fill the vector index anew from the vectors that the catalogue keeps."""
         self._vectors.clear()
         for keys, vectors in self._catalogue.every_vector():
             self._vectors.add(keys, vectors)
+        self._vectors.mark_complete()
+        if self._catalogue.counts()[1]:  # readers may hold the index that was there before
+            self._catalogue.note_rebuilding()
         self._vectors.seen(self._catalogue.generation())
 
     def _forget_dead(self) -> None:
@@ -222,17 +232,18 @@ def _lock(folder: Path, wait_s: float) -> Iterator[None]:
     lock = FileLock(folder / LOCK_NAME)
     try:
         lock.acquire(timeout=wait_s)
+        (folder / HOLDER_NAME).write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
     except Timeout:
         raise Busy(
             f"{_holder(folder)} is writing to {folder}", "try again when it has finished, or stop it"
         ) from None
     except OSError as error:
+        lock.release()
         what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
         raise StorageError(
             f"{folder} cannot be written to ({what})", "check space and permissions"
         ) from error
     try:
-        (folder / HOLDER_NAME).write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
         yield
     finally:
         lock.release()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -42,7 +42,10 @@ def normalise(text: str) -> str:
 
 # --------------------------------------------------------------------------------------- sentences
 
-_END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u0964\u061f]+[\"'\u201d\u2019\u00bb)\]]*")
+_FULL_WIDTH = "\u3002\uff01\uff1f\u0964\u061f"  # marks after which no space is needed
+_CLOSERS = "\"'\u201d\u2019\u00bb)]\u300d\u300f\uff09\u3011"
+# A number in brackets right after the mark is a reference to a source and goes with its sentence.
+_END = re.compile(rf"[.!?\u2026{_FULL_WIDTH}]+(?:\[\d+\]|[{re.escape(_CLOSERS)}])*")
 _ABBREVIATIONS = word_set(
     """
     mr mrs ms dr prof rev hon gen col lt sgt capt cmdr gov sen rep st mt ft jr sr inc ltd corp co
@@ -60,9 +63,13 @@ _STARTERS = word_set(
 )
 _ALWAYS_OPEN = word_set(
     """
-    mr mrs ms dr prof gen col lt sgt capt gov sen rep st mt no nos vs eg ie e.g i.e fig
+    mr mrs ms dr prof gen col lt sgt capt gov sen rep st mt rs vs eg ie e.g i.e
     """
 )
+_BEFORE_NUMBERS = word_set("no nos fig figs vol pp p sec ch art")
+
+
+_CAMEL = re.compile(r"[a-z]{1,2}[A-Z]")  # iPhone, eBay, xAI: may begin a sentence
 
 
 def sentence_spans(text: str, start: int = 0, end: int | None = None) -> list[Span]:
@@ -105,20 +112,17 @@ def _ends_sentence(text: str, begin: int, match: re.Match[str], end: int) -> boo
     if after >= end:
         return True
     mark = match.group()
-    if mark[0] in "\u3002\uff01\uff1f\u0964\u061f":
-        return True
+    if mark[0] in _FULL_WIDTH:
+        # A quoted sentence inside another one: what follows the closing bracket goes on with it.
+        return mark[-1] not in "\u300d\u300f" or not text[after].isalpha()
     if not text[after].isspace():
         return False
     follow = text[after:end].lstrip()
     # "... he asked. and left": a lower-case letter goes on with the sentence.
     opener = follow.lstrip("\"'\u201c\u2018\u00ab([`-\u2013\u2014\u2022 ")[:1]
-    if opener.islower() or not opener:
+    if not opener or (opener.islower() and not _CAMEL.match(follow)):
         return not opener
-    return (
-        mark[0] != "."
-        or len(mark.rstrip("\"'\u201d\u2019\u00bb)]")) > 1
-        or not _abbreviation(text, begin, match, follow)
-    )
+    return mark[0] != "." or len(mark.rstrip(_CLOSERS)) > 1 or not _abbreviation(text, begin, match, follow)
 
 
 def _abbreviation(text: str, begin: int, match: re.Match[str], follow: str) -> bool:
@@ -130,11 +134,11 @@ def _abbreviation(text: str, begin: int, match: re.Match[str], follow: str) -> b
     next_word = re.match(r"\W*(\w+)", follow)
     starter = next_word is not None and next_word.group(1).lower() in _STARTERS
     if word in _ALWAYS_OPEN:
-        # "No." may end a sentence when nothing but it stands there.
-        return before.start() > 0 or word not in {"no"}
-    if len(word) == 1 and word.isalpha() and before.group().isupper():
-        return not starter or word != "i"
-    if word in _ABBREVIATIONS:
+        return True
+    if word in _BEFORE_NUMBERS:
+        # "No. 5" is one thing; "The answer is no. They left." is two sentences.
+        return bool(re.match(r"\d|[IVX]+\b(?!\s[a-z])", follow))
+    if word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha() and before.group().isupper()):
         return not starter
     return False
 
@@ -206,9 +210,10 @@ def _stemmer() -> Any:
 
 # ------------------------------------------------------------------------------------------- names
 
+_CAPITALS = "A-Z" + "".join(c for c in map(chr, range(0xC0, 0x530)) if c.isupper())
 _NAME_WORD = (
     r"(?:(?:[A-Z]\.){2,}|(?:Mr|Mrs|Ms|Dr|St|[A-Z])\.(?=\s[A-Z])"
-    r"|[A-Z\u00c0-\u00de][\w&\u2019'-]*|[a-z]+[A-Z][\w&]*)"
+    rf"|[{_CAPITALS}][\w&\u2019'-]*|[a-z]+[A-Z][\w&]*)"
 )
 _NAME = re.compile(
     rf"(?<!\w){_NAME_WORD}(?:(?:[ -]|\s(?:of|de|van|von|al|bin|the|and|&)\s(?=[A-Z])){_NAME_WORD})*"
@@ -236,6 +241,8 @@ def names(text: str) -> list[Span]:
             while start < end and text[start] in " .-":
                 start += 1
             first = re.match(r"\S+", text[start:end])
+        # "Jensen Huang's company": the name is Jensen Huang.
+        end -= 2 if text[start:end].endswith(("'s", "\u2019s")) else 0
         if start >= end:
             continue
         name = text[start:end]
@@ -298,16 +305,25 @@ _UNITS = {
     ("week", 1.0),
 }  # fmt: skip
 
-_NUMERAL = r"\d{1,3}(?:,\d{2,3})+(?:\.\d+)?|\d+(?:\.\d+)?"
+_THOUSANDS = ",\u00a0\u2009\u202f"  # what stands between the thousands, narrow and unbroken spaces included
+# Not a part of a longer number with several points (a version, 1.000.000), which no one reading can settle.
+_NUMERAL = rf"(?:\d{{1,3}}(?:[{_THOUSANDS}]\d{{2,3}})+(?:\.\d+)?|\d+(?:\.\d+)?)(?!\d|[.,]\d)"
 _SCALE_WORDS = "|".join(sorted(_SCALE, key=len, reverse=True))
+_ROUND = "hundred|thousand|million|billion|trillion|lakh|crore"
+_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
 _AMOUNT = re.compile(
-    rf"(?P<sign>US\$|[$\u20ac\u00a3\u20b9\u00a5]|\b(?:USD|EUR|GBP|INR|Rs\.?)\s?)?"
-    rf"(?P<number>(?<![\w.,]){_NUMERAL}|(?<=[$\u20ac\u00a3\u20b9\u00a5])(?:{_NUMERAL})|(?<=Rs )(?:{_NUMERAL})"
-    rf"|\b(?:{'|'.join(_SMALL)})(?:-(?:one|two|three|four|five|six|seven|eight|nine))?\b)"
-    rf"(?:[\s-]?(?P<scale>{_SCALE_WORDS})\b(?:[\s-](?P<scale2>{_SCALE_WORDS})\b)?)?"
-    rf"(?:[\s-]?(?P<unit>%|per\s?cent\b|percent\b|percentage points?\b|[A-Za-z/]+\b))?",
+    r"(?P<sign>(?:US\$|[$\u20ac\u00a3\u20b9\u00a5]|\b(?:USD|EUR|GBP|INR|Rs\.?))\s?)?"
+    # Digits inside a word or a name ("H100", "COVID-19") are no number; after a sign anything goes.
+    rf"(?P<number>(?(sign)|(?<![\w.,])(?<![A-Za-z]-)){_NUMERAL}"
+    rf"|\b(?:{_TENS})[\s-](?:one|two|three|four|five|six|seven|eight|nine)\b|\b(?:{'|'.join(_SMALL)})\b"
+    rf"|\b(?:half\san?|an?)(?=[\s-](?:{_ROUND})\b))"
+    rf"(?:(?P<gap>[\s-]?)(?P<scale>{_SCALE_WORDS})\b(?:[\s-](?P<scale2>{_SCALE_WORDS})\b)?)?"
+    r"(?:[\s-]?(?P<unit>%|per\s?cent\b|percentage\spoints?\b|(?:US|U\.S\.)\sdollars?\b|[A-Za-z/]+\b))?",
     re.IGNORECASE,
 )
+
+
+_BETWEEN_ENDS = re.compile(r"\s?[-\u2013\u2014]\s?|\s(?:to|or)\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,23 +338,53 @@ class Amount:
 
 
 def amounts(text: str) -> list[Amount]:
-    """The numbers in a text with their scale and unit; a bare 1900...2100 is a year."""
-    return [amount for match in _AMOUNT.finditer(text) if (amount := _amount(match))]
+    """The numbers in a text with their scale and unit; a bare 1900...2100 is a year.
+
+    What only one end of a range has ("$10-12 billion", "3 to 4 years") holds for both.
+    """
+    matches = list(_AMOUNT.finditer(text))
+    found = [_amount(match) for match in matches]
+    for n in range(len(found) - 1):
+        if _is_range(text, found[n], found[n + 1]):
+            found[n], found[n + 1] = _range(found[n], found[n + 1], *map(_figure, matches[n : n + 2]))
+    return found
 
 
-def _amount(match: re.Match[str]) -> Amount | None:
+def _is_range(text: str, low: Amount, high: Amount) -> bool:
+    between = text[low.end : high.start]
+    if between.strip() == "and":
+        return text[: low.start].rstrip().lower().endswith("between")
+    return bool(_BETWEEN_ENDS.fullmatch(between))
+
+
+def _range(low: Amount, high: Amount, first: float, second: float) -> tuple[Amount, Amount]:
+    """The ends of a range; ``first`` and ``second`` are their numbers as written, without a scale."""
+    if "year" in (low.kind, high.kind) or not first < second or low.value != first:
+        return low, high
+    scaled = replace(low, value=first * (high.value / second))
+    if low.kind == "money" and high.kind in ("count", "money"):
+        return scaled, replace(high, kind="money", unit=high.unit or low.unit)
+    return (replace(scaled, kind=high.kind, unit=high.unit) if low.kind == "count" else low), high
+
+
+def _figure(match: re.Match[str]) -> float:
+    return _number(match["number"])
+
+
+def _amount(match: re.Match[str]) -> Amount:
     value = _number(match["number"])
     scale, unit_word, end = match["scale"], (match["unit"] or "").lower(), match.end("number")
-    if scale and (scale.lower() not in {"m", "k", "b"} or match["sign"]):
+    if scale and (len(scale) > 1 or match["sign"] or _is_scale_letter(match["gap"], scale)):
         for part in (scale, match["scale2"]):
             value *= _SCALE[part.lower()] if part else 1.0
         end = match.end("scale2") if match["scale2"] else match.end("scale")
     sign = (match["sign"] or "").strip().lower().rstrip(".")
     if sign:
         return Amount(match.start(), end, value, "money", _CURRENCY[sign])
-    if unit_word in _CURRENCY:
-        return Amount(match.start(), match.end(), value, "money", _CURRENCY[unit_word])
-    if unit_word.startswith(("%", "per", "percentage")):
+    currency = _CURRENCY.get(unit_word.split()[-1] if unit_word else "")
+    if currency:
+        return Amount(match.start(), match.end(), value, "money", currency)
+    if re.fullmatch(r"%|per\s?cent|percentage\spoints?", unit_word):
         return Amount(match.start(), match.end(), value, "percent", "%")
     if unit_word in _UNITS:
         unit, factor = _UNITS[unit_word]
@@ -348,11 +394,18 @@ def _amount(match: re.Match[str]) -> Amount | None:
     return Amount(match.start("number"), end, value, "count", "")
 
 
+def _is_scale_letter(gap: str, letter: str) -> bool:
+    """Whether a letter that may also be a unit is a scale: "7B" and "5k" are, "400m" and "3 M" are not."""
+    return not gap and letter in "BKMk"
+
+
 def _number(numeral: str) -> float:
     if numeral[0].isdigit():
-        return float(numeral.replace(",", ""))
-    first, _, second = numeral.lower().partition("-")
-    return _SMALL[first] + (_SMALL[second] if second else 0.0)
+        return float(re.sub(rf"[{_THOUSANDS}]", "", numeral))
+    parts = re.split(r"[\s-]", numeral.lower())
+    if parts[-1] in ("a", "an"):
+        return 0.5 if parts[0] == "half" else 1.0
+    return sum(_SMALL[part] for part in parts)
 
 
 # ------------------------------------------------------------------------------------------- dates
@@ -369,7 +422,7 @@ _MONTHS = {
 } | {"sept": 9}
 _MONTH = r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"  # noqa: E501
 _DATES = [
-    re.compile(r"\b(?P<year>(?:19|20)\d\d)-(?P<m>\d\d)-(?P<day>\d\d)\b"),
+    re.compile(r"\b(?P<year>(?:19|20)\d\d)-(?P<m>\d\d)-(?P<day>\d\d)(?!\d)"),
     re.compile(
         rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH},?\s+(?P<year>(?:19|20)\d\d)\b", re.I
     ),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from chromadb.api.models.Collection import Collection
 
 FOLDER_NAME = "chroma"
+COMPLETE_NAME = "complete"
 COLLECTION = "passages"
 _BATCH = 2000  # Chroma refuses more than about 5,400 rows in one call.
 _open_paths: set[str] = set()
@@ -73,7 +74,7 @@ class VectorIndex:
             if generation != self._generation:
                 self.close()
                 self._generation = generation
-            collection = self._open()
+            collection = self._open(create=False)
             limit = min(limit, collection.count())
             if limit == 0:
                 return []
@@ -88,14 +89,29 @@ class VectorIndex:
         """Note that this process itself brought the index to ``generation``: no need to reopen."""
         self._generation = generation
 
+    def count(self) -> int:
+        """How many keys are there."""
+        with self._lock, _chroma_errors(self.folder):
+            return self._open().count()
+
     def keys(self) -> list[int]:
         """Every key that is there, in order."""
         with self._lock, _chroma_errors(self.folder):
             return sorted(int(key) for key in self._open().get(include=[])["ids"])
 
+    def is_complete(self) -> bool:
+        """Whether it was once filled to the end: not lost, nor made by a run that was killed at it."""
+        return (self.folder / COMPLETE_NAME).is_file()
+
+    def mark_complete(self) -> None:
+        """Note that it holds all that the catalogue does."""
+        with _chroma_errors(self.folder):
+            (self.folder / COMPLETE_NAME).touch()
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock, _chroma_errors(self.folder):
+            (self.folder / COMPLETE_NAME).unlink(missing_ok=True)
             self._open()
             assert self._client is not None
             self._client.delete_collection(COLLECTION)
@@ -108,8 +124,14 @@ class VectorIndex:
                 _open_paths.discard(self._path)
             self._client = self._collection = None
 
-    def _open(self) -> Collection:
+    def _open(self, *, create: bool = True) -> Collection:
         if self._collection is None:
+            # Only a writer makes it: one that a reader made would be empty and look sound.
+            if not create and not self.folder.exists():
+                raise StorageError(
+                    f"the vector index in {self.folder} is gone",
+                    "run `kbqa ingest` on any source: it is built again without embedding",
+                )
             import chromadb
             from chromadb.config import Settings
 
@@ -119,7 +141,7 @@ class VectorIndex:
             self._client = client
             self._collection = client.get_or_create_collection(
                 COLLECTION,
-                configuration={"hnsw": {"space": "cosine"}},
+                configuration={"hnsw": {"space": "cosine", "ef_search": 200, "ef_construction": 200}},
                 metadata={"embedder": self._embedder, "dimension": self._dimension},
                 embedding_function=None,
             )

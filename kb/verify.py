@@ -8,13 +8,24 @@ that differs is named in the explanation. What no rule can settle is ``not_found
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kb.extract import Candidate, Embed, candidates, cite
-from kb.text import Amount, Date, amounts, content_words, dates, fold, names, sentence_spans
+from kb.text import (
+    Amount,
+    Date,
+    amounts,
+    content_words,
+    dates,
+    fold,
+    names,
+    sentence_spans,
+    word_set,
+    words,
+)
 from kb.types import Hit, Judgement, Verdict
 
 Find = Callable[[str], Sequence[Hit]]
@@ -30,6 +41,38 @@ _NEGATION = re.compile(
     r"|n['\u2019]t\b",
     re.IGNORECASE,
 )
+_AT_LEAST = re.compile(
+    r"\b(?:over|more than|at least|above|exceed(?:s|ed|ing)?|upwards? of)\s+$", re.IGNORECASE
+)
+_AT_MOST = re.compile(r"\b(?:under|less than|fewer than|at most|below|up to|no more than)\s+$", re.IGNORECASE)
+_ABOUT = re.compile(
+    r"\b(?:about|around|roughly|some|nearly|almost|approximately|close to|an estimated)\s+$", re.IGNORECASE
+)
+_OPPOSITES = [
+    (word_set(one), word_set(other))
+    for one, other in (
+        ("rise rises rose risen rising", "fall falls fell fallen falling"),
+        ("increase increases increased increasing", "decrease decreases decreased decreasing"),
+        ("grow grows grew grown growing", "shrink shrinks shrank shrunk shrinking"),
+        ("approve approves approved approving approval", "reject rejects rejected rejecting rejection"),
+        ("accept accepts accepted", "refuse refuses refused reject rejects rejected"),
+        ("support supports supported", "oppose opposes opposed"),
+        ("win wins won winning", "lose loses lost losing"),
+        ("open opens opened", "close closes closed"),
+        ("buy buys bought", "sell sells sold"),
+        ("profit profits", "loss losses"),
+        ("higher", "lower"),
+        ("faster", "slower"),
+        ("highest largest biggest", "lowest smallest"),
+        ("import imports imported", "export exports exported"),
+    )
+]
+
+# A pasted answer has its citations in it: "Sentence one. [1] Sentence two. [1][2]".
+_MARKS_BEFORE = re.compile(r"^(?:\[\d+\]\s*)*(?:[-*\u2022\u25b8]\s+)?")
+_MARKS_AFTER = re.compile(r"(?:\s*\[\d+\])+$")
+_QUOTES = "\"'\u201d\u2019\u00bb)"
+_TITLES = word_set("mr mrs ms dr prof sir")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +87,17 @@ class Finding:
 
 def check(text: str, find: Find, embed: Embed) -> tuple[Verdict, ...]:
     """A verdict for each sentence of ``text`` that claims something; questions are left out."""
-    return tuple(
-        _verdict(text, start, end, find, embed) for start, end in sentence_spans(text) if text[end - 1] != "?"
-    )
+    return tuple(_verdict(text, start, end, find, embed) for start, end in _claims(text))
+
+
+def _claims(text: str) -> Iterator[tuple[int, int]]:
+    """The sentences that are no questions, without the marks of a list or of citations around them."""
+    for start, end in sentence_spans(text):
+        sentence = _MARKS_AFTER.sub("", text[start:end])
+        begin = start + len(sentence) - len(_MARKS_BEFORE.sub("", sentence))
+        end = start + len(sentence)
+        if any(c.isalnum() for c in text[begin:end]) and not text[begin:end].rstrip(_QUOTES).endswith("?"):
+            yield begin, end
 
 
 def _verdict(text: str, start: int, end: int, find: Find, embed: Embed) -> Verdict:
@@ -85,7 +136,7 @@ def judge(claim: str, evidence: Candidate, near: float) -> Finding:
     strength = min(1.0, max(0.0, (shared + near) / 2))
     if shared < _SAME_THING or near < _NEAR:
         return Finding("not_found", strength, "The closest passage is about something else.", evidence)
-    for rule in (_amounts_differ, _dates_differ, _negation_differs):
+    for rule in (_amounts_differ, _dates_differ, _negation_differs, _opposites):
         difference = rule(claim, evidence.text)
         if difference:
             return Finding("contradicted", strength, difference, evidence)
@@ -124,7 +175,7 @@ def _amounts_differ(claim: str, evidence: str) -> str | None:
         if amount.kind == "count":
             same_unit = [a for a in same_unit if _counted(evidence, a) & _counted(claim, amount)]
         free = [a for a in same_unit if not any(_equal(a, m) for m in mine)]
-        if free and not any(_equal(a, amount) for a in same_unit):
+        if free and not any(_agrees(claim, amount, a) for a in same_unit):
             said, claimed = evidence[free[0].start : free[0].end], claim[amount.start : amount.end]
             return f"The source says {said}, the claim says {claimed}."
     return None
@@ -133,6 +184,20 @@ def _amounts_differ(claim: str, evidence: str) -> str | None:
 def _equal(one: Amount, other: Amount) -> bool:
     return (one.kind, one.unit) == (other.kind, other.unit) and abs(one.value - other.value) <= 1e-9 * abs(
         one.value
+    )
+
+
+def _agrees(claim: str, amount: Amount, other: Amount) -> bool:
+    """Whether an amount of the claim, with "over" or "about" before it, holds for one of the evidence."""
+    if _equal(amount, other):
+        return True
+    if (amount.kind, amount.unit) != (other.kind, other.unit):
+        return False
+    before = claim[: amount.start]
+    return bool(
+        (_AT_LEAST.search(before) and other.value >= amount.value)
+        or (_AT_MOST.search(before) and other.value <= amount.value)
+        or (_ABOUT.search(before) and abs(other.value - amount.value) <= 0.1 * abs(other.value))
     )
 
 
@@ -163,15 +228,29 @@ def _negation_differs(claim: str, evidence: str) -> str | None:
     return "The claim denies what the source says." if negated else "The source denies what the claim says."
 
 
+def _opposites(claim: str, evidence: str) -> str | None:
+    """A word of the claim in whose place the evidence has its opposite."""
+    mine, there = ({w.text.lower() for w in words(text)} for text in (claim, evidence))
+    for one, other in (*_OPPOSITES, *((b, a) for a, b in _OPPOSITES)):
+        said, claimed = there & other, mine & one
+        if said and claimed and not there & one and not mine & other:
+            return f"The source says \u201c{min(said)}\u201d, the claim says \u201c{min(claimed)}\u201d."
+    return None
+
+
 def _missing(claim: str, evidence: Candidate) -> str | None:
     """The first name, amount or date of the claim that the evidence and its heading do not have."""
     source = evidence.hit
-    around = fold(" ".join((source.source.title, source.passage.section or "", source.passage.text)))
+    around = " ".join((source.source.title, source.passage.section or "", source.passage.text))
+    stems = {w.stem for w in words(around)} | {w.text.lower() for w in words(around)}
     for start, end in names(claim):
-        if not all(part in around for part in fold(claim[start:end]).split()):
+        parts = [w for w in content_words(claim[start:end]) if w.text.lower() not in _TITLES]
+        if not all(w.stem in stems or w.text.lower() in stems for w in parts):
             return claim[start:end]
     there = amounts(source.passage.text)
     for amount in amounts(claim):
-        if amount.kind in {"money", "percent", "measure"} and not any(_equal(amount, a) for a in there):
+        if amount.kind in {"money", "percent", "measure"} and not any(
+            _agrees(claim, amount, a) for a in there
+        ):
             return claim[amount.start : amount.end]
     return None

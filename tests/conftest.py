@@ -164,6 +164,30 @@ def library(library_folder: Path) -> Iterator[Any]:
         yield kb
 
 
+@pytest.fixture(scope="session")
+def starter_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A knowledge base over ``seeds/`` with the default embedder; tests must not write to it."""
+    from ingest.sync import ingest
+    from kb.settings import Settings
+    from kb.store import Store
+
+    folder = tmp_path_factory.mktemp("starter") / "kb"
+    settings = Settings(kb=folder)
+    with Store.open(folder, settings, create=True) as store:
+        assert not ingest([str(ROOT / "seeds")], store).failed
+    return folder
+
+
+@pytest.fixture(scope="session")
+def starter(starter_folder: Path) -> Iterator[Any]:
+    """The ``KnowledgeBase`` over ``seeds/``, open, with the default embedder; tests must not write to it."""
+    from kb.pipeline import KnowledgeBase
+    from kb.settings import Settings
+
+    with KnowledgeBase.open(starter_folder, Settings(kb=starter_folder)) as kb:
+        yield kb
+
+
 @dataclass(frozen=True)
 class Done:
     """How a command ended."""

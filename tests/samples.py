@@ -99,7 +99,9 @@ def html(*, faq: str | None = None) -> str:
 <script type="application/ld+json">{json.dumps(linked)}</script></head><body>
 <div class="cookie-note"><p>We bake our own cookies here.</p><button>Accept</button></div>
 <nav><ul><li><a href="/">Front page</a></li><li><a href="/sport">Sport</a></li></ul></nav>
-<main><article><h1>{TITLE}</h1><p>{LEAD}</p><h2>{REPAIR}</h2><p>{REPAIR_TEXT}</p><ul>{steps}</ul>
+<main><article><h1>{TITLE}</h1>
+<p class="byline">By <a href="/ida">{AUTHOR}</a> · <time>28 April 2026</time></p>
+<p>{LEAD}</p><h2>{REPAIR}</h2><p>{REPAIR_TEXT}</p><ul>{steps}</ul>
 <table>{rows}</table><h2>{FAQ}</h2>{faq or questions}<h2>{ABOUT}</h2><p>{ABOUT_TEXT}</p></article></main>
 <aside><h2>Related</h2><p><a href="/x">Cat found on church tower</a></p></aside>
 <footer><p>All rights reserved to the Courier.</p></footer></body></html>"""
@@ -112,6 +114,7 @@ def _write_docx(path: Path) -> None:
     core = document.core_properties
     core.title, core.author, core.created = TITLE, AUTHOR, datetime.fromisoformat(DAY)
     document.add_heading(TITLE, 0)
+    document.add_paragraph(f"By {AUTHOR}, April 28, 2026")
     document.add_paragraph(LEAD)
     document.add_heading(REPAIR, 2)
     document.add_paragraph(REPAIR_TEXT)
@@ -133,14 +136,14 @@ def _write_docx(path: Path) -> None:
 def _write_pdf(path: Path) -> None:
     """Two pages with a running head and page numbers."""
     from reportlab.lib.styles import getSampleStyleSheet
-    from reportlab.platypus import PageBreak, Paragraph, SimpleDocTemplate, Spacer
+    from reportlab.platypus import PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table
 
     styles = getSampleStyleSheet()
-    story = [Paragraph(TITLE, styles["Title"]), Paragraph(LEAD, styles["BodyText"])]
+    story = [Paragraph(text, styles["BodyText"]) for text in (f"By {AUTHOR}", LEAD)]
+    story.insert(0, Paragraph(TITLE, styles["Title"]))
     story += [Paragraph(REPAIR, styles["Heading2"]), Paragraph(REPAIR_TEXT, styles["BodyText"])]
     story += [Paragraph(f"• {step}", styles["BodyText"]) for step in STEPS]
-    story += [Paragraph(" | ".join(row), styles["BodyText"]) for row in ROWS]
-    story += [PageBreak(), Paragraph(FAQ, styles["Heading2"])]
+    story += [Table(ROWS, colWidths=[120, 120]), PageBreak(), Paragraph(FAQ, styles["Heading2"])]
     for question, answer in QUESTIONS:
         story += [Paragraph(question, styles["Heading3"]), Paragraph(answer, styles["BodyText"])]
     story += [Spacer(1, 12), Paragraph(ABOUT, styles["Heading2"]), Paragraph(ABOUT_TEXT, styles["BodyText"])]
@@ -149,18 +152,21 @@ def _write_pdf(path: Path) -> None:
         canvas.drawString(72, 800, "The Valley Courier, local news")  # type: ignore[attr-defined]
         canvas.drawString(300, 30, str(document.page))  # type: ignore[attr-defined]
 
-    template = SimpleDocTemplate(str(path), title=TITLE, author=AUTHOR)
+    template = SimpleDocTemplate(str(path), title=TITLE, author=AUTHOR, lang="en-GB")
     template.build(story, onFirstPage=decorate, onLaterPages=decorate)
 
 
-def pdf(path: Path, pages: Iterable[Iterable[str]]) -> Path:
-    """A PDF of given lines, page by page."""
+def pdf(path: Path, pages: Iterable[Iterable[str | tuple[str, ...]]]) -> Path:
+    """A PDF of given lines, page by page; the pieces of a tuple stand side by side, 160 points apart."""
     from reportlab.pdfgen.canvas import Canvas
 
     canvas = Canvas(str(path))
     for lines in pages:
         for number, line in enumerate(lines):
-            canvas.drawString(72, 770 - 14 * number, line)
+            for column, piece in enumerate(line if isinstance(line, tuple) else (line,)):
+                text = canvas.beginText(72 + 160 * column, 770 - 14 * number)
+                text.textLine(piece)
+                canvas.drawText(text)
         canvas.showPage()
     canvas.save()
     return path

@@ -15,11 +15,8 @@ import pytest
 from fake_library import DOCUMENTS, FakeLibrary, serving
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from ingest.sync import ingest
 from kb import render
 from kb.pipeline import KnowledgeBase
-from kb.settings import Settings
-from kb.store import Store
 from kb.types import Turn
 
 ROOT = Path(__file__).parent.parent
@@ -34,12 +31,8 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def kb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KnowledgeBase]:
-    settings = Settings(kb=tmp_path_factory.mktemp("seeds") / "kb")
-    with Store.open(settings.kb, settings, create=True) as store:
-        assert not ingest([str(ROOT / "seeds")], store).failed
-    with KnowledgeBase.open(settings.kb, settings) as kb:
-        yield kb
+def kb(starter: KnowledgeBase) -> KnowledgeBase:
+    return starter
 
 
 @pytest.fixture(scope="module")

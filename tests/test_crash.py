@@ -95,9 +95,7 @@ def assert_every_document_whole(folder: Path, editions: tuple[int, ...]) -> set[
     """Each document is one edition, text and passages both; gives the editions that are there."""
     found = set()
     with KnowledgeBase.open(folder, settings(folder)) as kb:
-        expected = {
-            f"district{n:03}.md": {f"e{e}": article(n, e) for e in editions} for n in range(FILES)
-        }
+        expected = {f"district{n:03}.md": {f"e{e}": article(n, e) for e in editions} for n in range(FILES)}
         for summary in kb.documents():
             text = kb.document(summary.id).text
             edition = text.rstrip(".").rsplit(" ", 1)[1]
@@ -109,7 +107,8 @@ def assert_every_document_whole(folder: Path, editions: tuple[int, ...]) -> set[
             found.add(int(edition[1:]))
         if kb.documents():
             [hit, *_] = kb.search(f"note on the {_TOPICS[0]} of district 0")
-            assert kb.document(hit.passage.document_id).text[hit.passage.start : hit.passage.end] == hit.passage.text
+            found_in = kb.document(hit.passage.document_id).text
+            assert found_in[hit.passage.start : hit.passage.end] == hit.passage.text
     return found
 
 
@@ -205,7 +204,7 @@ def test_a_second_writer_is_told_who_writes(
     report = json.loads(first.communicate(timeout=60)[0])
     assert (first.returncode, report["added"]) == (0, 1)
     assert (second.returncode, second.stdout) == (1, "")
-    assert f"process {first.pid} on " in second.stderr
+    assert f"Process {first.pid} on " in second.stderr
     assert len(second.stderr.strip().splitlines()) == 1
     assert removal.returncode == 1
     assert kbqa_process("ingest", texts, "--kb", kb).returncode == 0, "the lock is free again"

@@ -94,6 +94,19 @@ def test_metadata(article: Document) -> None:
         assert article.published.startswith(samples.DAY)
 
 
+def test_the_byline_is_in_the_metadata_and_not_in_the_text(article: Document) -> None:
+    if article.media_type in ("text/plain", "text/markdown"):
+        assert article.author == samples.AUTHOR
+    else:
+        assert f"By {samples.AUTHOR}" not in article.text
+        assert article.text.startswith(f"{samples.TITLE}\n\n{samples.LEAD[:40]}")
+
+
+def test_the_title_is_a_section_of_the_first_rank(article: Document) -> None:
+    first = article.sections[0]
+    assert (first.title, first.level, first.start) == (samples.TITLE, 1, 0)
+
+
 def test_text_is_in_normal_form(article: Document) -> None:
     assert normalise(article.text) == article.text
 
@@ -154,6 +167,14 @@ def test_the_lines_above_a_plain_text_are_title_and_caption_not_headings() -> No
     assert document.title == "A museum opens its doors at night"
     assert document.sections == ()
     assert document.text.startswith("Culture\n\nA museum")
+
+
+def test_a_title_line_at_the_top_of_a_plain_text_is_its_first_heading() -> None:
+    lead = "The museum was full, and the queue reached as far as the bridge."
+    document = read(f"A museum opens its doors at night\n\nVisitors in the hall\n\n{lead}")
+    assert [(s.title, s.level, s.start) for s in document.sections] == [(document.title, 1, 0)]
+    asked = read(f"Who opens a museum at night?\n\nVisitors in the hall\n\n{lead}")
+    assert (asked.title, asked.sections) == ("Who opens a museum at night?", ())
 
 
 def test_a_sentence_or_a_list_is_no_heading() -> None:
@@ -353,6 +374,54 @@ def test_html_metadata_from_meta_tags_and_broken_json() -> None:
     assert document.published == "2026-03-20T08:00:00+00:00"
 
 
+def news_page(body: str) -> str:
+    return (
+        '<html><head><meta name="author" content="Ann Lee, Bo Park"><meta property="og:site_name" '
+        'content="Coast Radio"><meta property="article:published_time" content="2026-03-20T08:00:00Z">'
+        f"</head><body><article><h1>Night train returns</h1>{body}</article></body></html>"
+    )
+
+
+STORY = "The night train is back after four years. It leaves at ten and arrives before the shops open."
+
+
+@pytest.mark.parametrize(
+    "byline",
+    [
+        '<p class="byline">By Ann Lee and Bo Park</p>',
+        '<div class="c-dateline">March 20, 2026</div>',
+        "<p>By Ann Lee and Bo Park, Coast Radio. Published on 20 March 2026</p>",
+        "<p>By <b>Bo Park</b> | Coast Radio</p><p>Updated: 2026-03-20</p>",
+    ],
+)
+def test_a_byline_that_repeats_the_metadata_is_left_out(byline: str) -> None:
+    assert read(news_page(f"{byline}<p>{STORY}</p>"), "a.html").text == f"Night train returns\n\n{STORY}"
+
+
+@pytest.mark.parametrize(
+    "byline",
+    [
+        '<p class="byline">By Cy Dahl</p>',
+        '<p class="byline">By Ann Lee in Ostende</p>',
+        "<p>By Ann Lee, March 21, 2026</p>",
+        "<p>By and by.</p>",
+        "<p>On 20 May 2026</p>",
+    ],
+)
+def test_a_byline_that_says_more_than_the_metadata_stays(byline: str) -> None:
+    line = byline.removesuffix("</p>").split(">")[1]
+    assert line in read(news_page(f"{byline}<p>{STORY}</p>"), "a.html").text
+
+
+def test_a_marked_byline_goes_from_the_end_and_a_marked_name_stays_in_its_sentence() -> None:
+    inside = 'They spoke with <span class="author">Ann Lee</span> of the union.'
+    end = '<div class="author">By Ann Lee</div>'
+    document = read(news_page(f"<p>{STORY}</p><p>{inside}</p>{end}"), "a.html")
+    assert document.text.endswith("\n\nThey spoke with Ann Lee of the union.")
+    lone = news_page("<p>Ann Lee</p>").replace("<h1>Night train returns</h1>", "")
+    assert read(lone, "a.html").text == "Ann Lee"
+
+
 def test_small_pages_keep_all_their_text() -> None:
     assert read("<p>Short.</p>", "a.html").text == "Short."
     assert read("<html><body><main><h1>Hours</h1><p>Ten to six.</p></main></body></html>", "a.html").text == (
@@ -414,6 +483,58 @@ def test_pdf_without_text_or_with_a_password(tmp_path: Path) -> None:
     writer.write(tmp_path / "locked.pdf")
     with pytest.raises(SourceError, match="encrypted"):
         load(tmp_path / "locked.pdf", "locked.pdf")
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+def test_pdf_that_only_restricts_copying_is_read(tmp_path: Path, algorithm: str) -> None:
+    from pypdf import PdfReader, PdfWriter
+
+    path = samples.article(tmp_path, "pdf")
+    writer = PdfWriter(clone_from=PdfReader(path))
+    writer.encrypt("", owner_password="secret", algorithm=algorithm)
+    writer.write(tmp_path / "restricted.pdf")
+    (document,) = load(tmp_path / "restricted.pdf", "restricted.pdf").documents
+    assert document.text == load(path, "clock.pdf").documents[0].text
+
+
+def test_pdf_language(tmp_path: Path) -> None:
+    (document,) = load(samples.article(tmp_path, "pdf"), "clock.pdf").documents
+    assert document.language == "en-GB"
+    (document,) = load(samples.pdf(tmp_path / "a.pdf", [["Text."]]), "a.pdf").documents
+    assert document.language is None
+
+
+def test_pdf_table_rows_are_lines_and_no_headings(tmp_path: Path) -> None:
+    from reportlab.lib.styles import getSampleStyleSheet
+    from reportlab.platypus import Paragraph, SimpleDocTemplate, Table
+
+    rows = [["Region", "2024 (TWh)", "2030"], ["North and West Ostrau", "183", "426"], ["South", "68", "113"]]
+    body = Paragraph(f"{STORY} {STORY}", getSampleStyleSheet()["BodyText"])
+    table = Table(
+        rows, style=[("FONTNAME", (0, 0), (-1, 0), "Helvetica-Bold"), ("TOPPADDING", (0, 0), (-1, -1), 9)]
+    )
+    SimpleDocTemplate(str(tmp_path / "a.pdf")).build([body, table, body])
+    (document,) = load(tmp_path / "a.pdf", "a.pdf").documents
+    assert "\n\n" + "\n".join(" | ".join(row) for row in rows) + "\n" in document.text
+    assert document.sections == ()
+
+
+def test_pdf_columns_of_prose_and_a_line_in_two_pieces_are_no_table(tmp_path: Path) -> None:
+    prose = [
+        ("The harbour of the town has", "was put off until June, as"),
+        ("been dredged for the first", "the council could not agree"),
+        ("time since the reform, and", "on who should pay for the"),
+        ("known captains came to look.", "new quay. It is closed."),
+    ]
+    (document,) = load(samples.pdf(tmp_path / "a.pdf", [prose]), "a.pdf").documents
+    assert "|" not in document.text
+    assert all(flat(piece) in flat(document.text) for row in prose for piece in row)
+    single = [STORY, ("Harbour office", "Ostrau"), STORY]
+    (document,) = load(samples.pdf(tmp_path / "b.pdf", [single]), "b.pdf").documents
+    assert "|" not in document.text
+    assert "Harbour office" in document.text
+    # The same line twice on one page is no running head.
+    assert document.text.count(STORY) == 2
 
 
 # --------------------------------------------------------------------------------------- records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import threading
@@ -132,7 +133,7 @@ def test_a_document_comes_back_with_every_field(store: Store) -> None:
     document, passages = written(
         "späti/Ölpreis #1?.md",
         "Über den Ölpreis — “what now?” 🛢️",
-        "Second line; with \\ and ' and \"quotes\" and 数字.",
+        'Second line; with \\ and \' and "quotes" and 数字.',
         author="Zoë Ångström",
         publisher="Die Straße",
         published="2026-04-28T09:30:00+02:00",
@@ -179,19 +180,20 @@ def test_an_unknown_document_is_named(store: Store) -> None:
 
 def test_half_precision_keeps_the_direction(store: Store) -> None:
     replace(store, *(version(n, f"report{n}") for n in range(9)))
-    keys = live_keys(store)
-    stored = store.catalogue.vectors(keys)
-    texts = [store.catalogue.passages([key])[key] for key in keys]
-    fresh = store.embedder.embed([f"{t.source.title}\n{t.passage.text}" for t in texts])
+    [(keys, stored)] = store.catalogue.every_vector()
+    passages = [store.catalogue.passages([key])[key] for key in keys]
+    fresh = store.embedder.embed([f"{p.source.title}\n{p.passage.text}" for p in passages])
     assert stored.shape == fresh.shape == (len(keys), 64)
     assert float(np.sum(stored * fresh, axis=1).min()) > 0.9999
     assert np.allclose(np.linalg.norm(stored, axis=1), 1, atol=1e-3)
 
 
-def test_vectors_come_in_the_order_that_was_asked_for(store: Store) -> None:
-    replace(store, version(0))
-    keys = live_keys(store)
-    assert np.array_equal(store.catalogue.vectors(keys[::-1]), store.catalogue.vectors(keys)[::-1])
+def test_every_vector_comes_once_and_in_batches_of_any_size(store: Store) -> None:
+    replace(store, *(version(n, f"report{n}") for n in range(4)))
+    [(keys, stored)] = store.catalogue.every_vector()
+    in_parts = list(store.catalogue.every_vector(batch=3))
+    assert [key for part, _ in in_parts for key in part] == keys
+    assert np.array_equal(np.concatenate([rows for _, rows in in_parts]), stored)
 
 
 # ------------------------------------------------------------------------------------------ replacing
@@ -296,17 +298,31 @@ def test_a_reader_sees_the_old_version_or_the_new_one_and_never_a_mix(store: Sto
         reader.join()
     assert wrong == []
     versions = {tuple(p.text for p in version(n).documents[0][1]): n for n in range(31)}
-    seen = {kind: [versions[tuple(texts)] for k, texts in looks if k == kind] for kind in ("document", "search")}
-    for numbers in seen.values():
+    for kind in ("document", "search"):
+        numbers = [versions[tuple(texts)] for looked_at, texts in looks if looked_at == kind]
         assert numbers == sorted(numbers), "what was seen once is not unseen"
         assert len(set(numbers)) > 1, "the reader must have looked while the writer wrote"
 
 
-@pytest.mark.parametrize("moment", ["match", "passages"])
+@pytest.mark.parametrize(
+    ("moment", "filters"),
+    [
+        ("match", Filters()),
+        ("passages", Filters()),
+        ("matching", Filters(publishers=("post",))),
+        ("vectors", Filters(publishers=("post",))),
+        ("match", Filters(publishers=("post",))),
+        ("passages", Filters(publishers=("post",))),
+    ],
+)
 def test_a_version_published_in_the_middle_of_a_search_leaves_no_gap(
-    store: Store, monkeypatch: pytest.MonkeyPatch, moment: str
+    store: Store, monkeypatch: pytest.MonkeyPatch, moment: str, filters: Filters
 ) -> None:
-    replace(store, version(0))
+    old, new = (
+        change(written("report", f"The harbour report, v{n}.", f"The weather of v{n}.", publisher="Post"))
+        for n in range(2)
+    )
+    replace(store, old)
     with opened(store.folder) as reader:
         original = getattr(reader.catalogue, moment)
         published: list[int] = []
@@ -314,13 +330,14 @@ def test_a_version_published_in_the_middle_of_a_search_leaves_no_gap(
         def in_between(*arguments: Any) -> Any:
             if not published:
                 published.append(1)
-                replace(store, version(1))
+                replace(store, new)
             return original(*arguments)
 
         monkeypatch.setattr(reader.catalogue, moment, in_between)
-        found = hits(reader, "harbour report version")
+        found = hits(reader, "harbour report weather", filters=filters)
     assert published
     assert {h.passage.text[-3:] for h in found} in ({"v0."}, {"v1."})
+    assert all(h.dense is not None and h.lexical is not None for h in found)
 
 
 # -------------------------------------------------------------------------------------------- killed
@@ -426,23 +443,51 @@ def test_the_first_run_of_all_may_be_killed(folder: Path, monkeypatch: pytest.Mo
         assert_tidy(store)
 
 
-def _no_schema(folder: Path) -> None:
-    sqlite3.connect(folder / FILE_NAME).execute("PRAGMA journal_mode = WAL").connection.close()
+class Dying:
+    """A connection to SQLite that does so many statements and then is gone with its process."""
+
+    def __init__(self, connection: sqlite3.Connection, left: list[int]) -> None:
+        self._connection, self._left = connection, left
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def _count(self) -> None:
+        self._left[0] -= 1
+        if self._left[0] < 0:
+            raise Killed
+
+    def execute(self, *arguments: Any) -> Any:
+        self._count()
+        return self._connection.execute(*arguments)
+
+    def executescript(self, script: str) -> None:
+        self._count()
+        self._connection.executescript(script)
+
+    def executemany(self, sql: str, rows: Any) -> None:
+        for row in rows:
+            self.execute(sql, row)
 
 
-def _schema_without_meta(folder: Path) -> None:
-    Catalogue.create(folder, {}).close()
-
-
-@pytest.mark.parametrize("leave", [lambda f: (f / FILE_NAME).touch(), _no_schema, _schema_without_meta])
 def test_a_kill_while_the_catalogue_is_made_does_not_cost_the_folder(
-    folder: Path, leave: Callable[[Path], None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder.mkdir()
-    leave(folder)
-    with opened(folder, create=True) as store:
-        replace(store, version(1))
-        assert_whole(store, version(1))
+    connect = sqlite3.connect
+    for statements in range(50):
+        folder, left = tmp_path / str(statements), [statements]
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite3, "connect", lambda *a, left=left, **k: Dying(connect(*a, **k), left))
+            try:
+                opened(folder, create=True).close()
+                break
+            except Killed:
+                pass
+        with opened(folder, create=True) as store:
+            replace(store, version(1))
+            assert_whole(store, version(1))
+            assert_tidy(store)
+    assert 3 < statements < 49, "it was killed at each of its statements"
 
 
 def test_an_error_in_the_middle_frees_the_lock_and_heals(
@@ -490,6 +535,7 @@ def test_a_writer_may_wait_for_the_other(store: Store) -> None:
 
 
 def test_a_disk_that_is_full_when_the_lock_is_taken_is_explained(store: Store) -> None:
+    (store.folder / "writer.json").unlink(missing_ok=True)
     (store.folder / "writer.json").symlink_to("/dev/full")
     with pytest.raises(StorageError, match="disk is full"), store.writer():
         pass
@@ -498,8 +544,17 @@ def test_a_disk_that_is_full_when_the_lock_is_taken_is_explained(store: Store) -
 # ---------------------------------------------------------------------------------- opening, damage
 
 
+def test_the_cure_for_another_embedder_is_one_that_works(tmp_path: Path) -> None:
+    folder = tmp_path / "kb"
+    Store.open(folder, Settings(kb=folder), create=True).close()
+    with pytest.raises(EmbedderMismatch) as mismatch:
+        opened(folder)
+    [spec] = re.findall(r"KBQA_EMBEDDER=(\S+?)[,.]? ", mismatch.value.cure + " ")
+    Store.open(folder, Settings(kb=folder, embedder=spec)).close()
+
+
 def test_another_embedder_is_an_error_with_its_cure(store: Store) -> None:
-    with pytest.raises(EmbedderMismatch, match="hash.*minilm") as mismatch:
+    with pytest.raises(EmbedderMismatch, match="embedder hash") as mismatch:
         Store.open(store.folder, Settings(kb=store.folder, embedder="minilm"))
     assert "KBQA_EMBEDDER=hash" in mismatch.value.cure
 
@@ -525,9 +580,9 @@ def _cut(path: Path) -> None:
 
 
 def _overwritten(path: Path) -> None:
-    """Another program wrote over the middle of the file; its first page is as it was."""
+    """Another program wrote over the end of the file; its first pages, with what is read first, are whole."""
     data = path.read_bytes()
-    path.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
+    path.write_bytes(data[:12_288] + b"\xa5" * (len(data) - 12_288))
 
 
 @pytest.mark.parametrize("damage", [_garbage, _cut, _overwritten])
@@ -570,8 +625,8 @@ def test_a_lost_vector_folder_is_built_again_without_embedding(
     store.close()
     shutil.rmtree(store.folder / FOLDER_NAME)
     if asked_first:
-        with opened(store.folder) as reader:
-            assert hits(reader, query), "the words are still found"
+        with opened(store.folder) as reader, pytest.raises(StorageError, match="gone"):
+            hits(reader, query)
     with opened(store.folder) as again:
         embedder = Counting(again)
         report = ingest([str(texts)], again)

@@ -12,11 +12,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from ingest.load.dates import iso_date
 from kb.text import normalise
 from kb.types import Section
 
 QUESTION_LENGTH = 250
 """Longer lines that end in a question mark are prose, not entries of a FAQ."""
+
+BYLINE_LENGTH = 250
+"""Longer lines say more than who wrote a text, for whom and when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,44 @@ def paragraph(runs: Iterable[tuple[str, bool]], *, prefix: str = "", tight: bool
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
+
+
+# ----------------------------------------------------------------------------------------- bylines
+
+_BYLINE_WORDS = re.compile(
+    r"\b(?:by|the|on|in|at|for|from|and|written|reported|author|published|updated|posted|date)\b:?|[|\u00b7\u2022\u2013\u2014]",
+    re.IGNORECASE,
+)
+
+
+def without_byline(draft: Draft) -> Draft:
+    """A draft whose text does not open with a paragraph that says only what the metadata say."""
+    kept: list[Block] = []
+    dropped = False
+    for index, block in enumerate(draft.blocks):
+        if block.level:
+            kept.append(block)
+        elif is_byline(block.text, draft.author, draft.publisher, draft.published):
+            # The page may begin there.
+            kept += [Block("", breaks=(0,) * len(block.breaks))] if block.breaks else []
+            dropped = True
+        else:
+            kept.append(replace(block, tight=block.tight and not dropped))
+            return replace(draft, blocks=[*kept, *draft.blocks[index + 1 :]])
+    # What says nothing else at all is kept whole.
+    return draft
+
+
+def is_byline(text: str, author: str | None, publisher: str | None, published: str | None) -> bool:
+    """Whether a line holds nothing but this author, publisher and date, and words such as "Published"."""
+    rest = text if len(text) <= BYLINE_LENGTH else ""
+    for name in [*re.split(r", | and ", author or ""), publisher or ""]:
+        rest = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", " ", rest, flags=re.IGNORECASE) if name else rest
+    named = rest != text
+    rest = " ".join(_BYLINE_WORDS.sub(" ", rest).split()).strip(" .,;:")
+    if not rest:
+        return named and len(text) <= BYLINE_LENGTH
+    return published is not None and (iso_date(rest) or "")[:10] == published[:10]
 
 
 # ------------------------------------------------------------------------------------------- FAQs

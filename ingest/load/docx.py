@@ -10,7 +10,7 @@ from html import unescape
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
-from ingest.load.blocks import Block, Draft, paragraph
+from ingest.load.blocks import Block, Draft, paragraph, without_byline
 from ingest.load.dates import iso_date
 from kb.errors import SourceError
 
@@ -37,7 +37,7 @@ def read(data: bytes, name: str) -> Draft:
         ) from error
     core = document.core_properties
     created = core.created
-    return Draft(
+    draft = Draft(
         list(_blocks(document)),
         MEDIA_TYPE,
         title=core.title.strip() or None,
@@ -48,6 +48,7 @@ def read(data: bytes, name: str) -> Draft:
         else None,
         language=core.language.strip() or None,
     )
+    return without_byline(draft)
 
 
 def _company(document: Any) -> str | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from html import unescape
 from typing import Any
 
-from ingest.load.blocks import Block, Draft, paragraph
+from ingest.load.blocks import Block, Draft, is_byline, paragraph, without_byline
 from ingest.load.dates import iso_date
 from ingest.load.decode import decode
 from kb.errors import SourceError
@@ -26,9 +26,10 @@ SMALL_PAGE = 6000
 def read(data: bytes, name: str) -> Draft:
     """Read a web page; raises ``SourceError`` where there is no markup or text at all."""
     page = _parse(_decode(data))
-    found = _main_blocks(page)
-    fields = _metadata(page)
-    return Draft(found, "text/html", **{name: value or None for name, value in fields.items()})
+    fields = {name: value or None for name, value in _metadata(page).items()}
+    bylines = _bylines(page, fields)
+    found = [block for block in _main_blocks(page) if block.level or block.text not in bylines]
+    return without_byline(Draft(found, "text/html", **fields))
 
 
 def fragment_blocks(fragment: str) -> list[Block]:
@@ -77,6 +78,17 @@ def _main_blocks(page: Any) -> list[Block]:
     return whole if not extracted or small or same else extracted
 
 
+def _bylines(page: Any, fields: dict[str, str | None]) -> set[str]:
+    """The texts that are marked as bylines, wherever they stand, and only repeat the metadata."""
+    # A name inside a sentence may be marked too, and belongs to the sentence.
+    marked = (
+        _text(element)
+        for element in page.xpath("//body//*[@class]")
+        if element.tag in _BLOCK_TAGS and _BYLINE.search(element.get("class").lower())
+    )
+    return {t for t in marked if is_byline(t, fields["author"], fields["publisher"], fields["published"])}
+
+
 def _size(blocks: Iterable[Block]) -> int:
     return sum(len(block.text) for block in blocks)
 
@@ -113,6 +125,7 @@ _ROLES = frozenset({
 _NOTICE = re.compile(
     r"cookie|consent|newsletter|breadcrumb|share-|social|advert|promo|related-|sidebar|site-menu"
 )
+_BYLINE = re.compile(r"byline|dateline|author")
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6}
 _BLOCK_TAGS = frozenset({
     "p", "div", "section", "article", "main", "header", "body", "html", "li", "item", "dt", "dd", "summary",

@@ -1,7 +1,7 @@
 """PDF by pypdf: lines with their type size, from which headings, paragraphs and running heads are told.
 
-A PDF holds no paragraphs, only lines at places. Each line keeps its page, so that after lines have been
-joined over a page break the text still knows where the page began.
+A PDF holds neither paragraphs nor tables, only pieces of text at places. Each line keeps its page, so that
+after lines have been joined over a page break the text still knows where the page began.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
 
-from ingest.load.blocks import Block, Draft
+from ingest.load.blocks import Block, Draft, without_byline
 from ingest.load.dates import iso_date
 from kb.errors import SourceError
 
@@ -30,26 +30,37 @@ _PAGE_NUMBER = re.compile(
 _ITEM = re.compile(r"(?:[\u2022\u25cf\u25aa\u25b8\u25e6\u2023\u00b7\u2013*-]|\(?\d{1,2}[.)]|[QA]:)\s+\S")
 
 
+class _Piece(NamedTuple):
+    """A piece of text as pypdf hands it over, with the place at which it begins."""
+
+    text: str
+    size: float
+    bold: bool
+    x: float
+    y: float
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line as it stands on a page; ``y`` grows upwards, ``size`` is the type size in points."""
+    """A line as it stands on a page, from ``x`` to about ``end``, in points.
+
+    ``y`` grows upwards, ``size`` is the type size; ``row`` says that the line is a row of a table.
+    """
 
     text: str
     page: int
     size: float
     bold: bool
     y: float
+    x: float = 0
+    end: float = 0
+    row: bool = False
 
 
 def read(data: bytes, name: str) -> Draft:
     """Read a PDF; raises ``SourceError`` if it is damaged, needs a password or holds only images."""
-    from pypdf.errors import DependencyError
-
     reader = _open(data)
-    try:
-        lines = [line for number, page in enumerate(reader.pages, start=1) for line in _lines(page, number)]
-    except DependencyError as error:
-        raise _encrypted() from error
+    lines = [line for number, page in enumerate(reader.pages, start=1) for line in _lines(page, number)]
     if not any(line.text for line in lines):
         raise SourceError(
             "this PDF holds no text, only images or drawings", "run text recognition (OCR) on it first"
@@ -58,39 +69,36 @@ def read(data: bytes, name: str) -> Draft:
     kept = _without_running_heads(lines, len(reader.pages))
     kept = kept if any(line.text for line in kept) else lines
     blocks = _blocks(kept, _outline(reader), len(reader.pages))
-    return Draft(
+    draft = Draft(
         blocks,
         "application/pdf",
         title=_field(info.title if info else None),
         author=_field(info.author if info else None),
         publisher=_publisher(reader),
         published=_created(info),
+        language=_language(reader),
     )
+    return without_byline(draft)
 
 
 def _open(data: bytes) -> Any:
     from pypdf import PdfReader
-    from pypdf.errors import DependencyError, PdfReadError, PyPdfError
+    from pypdf.errors import PdfReadError, PyPdfError
 
     # It logs every flaw it repairs; what it cannot repair comes as an exception.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     try:
         reader = PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not reader.decrypt(""):
-            raise _encrypted()
+            raise SourceError(
+                "this PDF is encrypted",
+                "save a copy without a password, for instance by printing it to PDF",
+            )
         if not len(reader.pages):
             raise PdfReadError("no pages")
-    except DependencyError as error:
-        raise _encrypted() from error
     except (PyPdfError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         raise SourceError(f"this PDF is damaged ({error})", "download or print it to PDF again") from error
     return reader
-
-
-def _encrypted() -> SourceError:
-    return SourceError(
-        "this PDF is encrypted", "save a copy without a password, for instance by printing it to PDF"
-    )
 
 
 def _field(value: Any) -> str | None:
@@ -109,6 +117,11 @@ def _publisher(reader: Any) -> str | None:
         return named or next(filter(None, map(_field, reader.xmp_metadata.dc_publisher or [])), None)
     except Exception:  # noqa: BLE001 - XMP is often absent and often broken
         return named
+
+
+def _language(reader: Any) -> str | None:
+    """The language of the whole document; single pages and words may name others."""
+    return _field(reader.root_object.get("/Lang"))
 
 
 def _created(info: Any) -> str | None:
@@ -146,32 +159,87 @@ def _key(title: str) -> str:
 
 def _lines(page: Any, number: int) -> list[Line]:
     """The lines of a page; an empty text stands for a gap that the extraction saw."""
-    pieces: list[tuple[str, float, bool, float]] = []
+    pieces: list[_Piece] = []
 
     def visit(text: str, cm: Any, tm: Any, font: Any, size: float) -> None:
         scale = abs(tm[3] or tm[0] or 1) * abs(cm[3] or 1)
         bold = "bold" in str((font or {}).get("/BaseFont", "")).lower()
-        pieces.append((text, round(size * scale, 1), bold, tm[5] * cm[3] + cm[5]))
+        x = tm[4] * cm[0] + tm[5] * cm[2] + cm[4]
+        pieces.append(_Piece(text, round(size * scale, 1), bold, x, tm[5] * cm[3] + cm[5]))
 
     page.extract_text(visitor_text=visit)
     lines: list[Line] = []
-    current: list[tuple[str, float, bool, float]] = []
-    for text, size, bold, y in pieces:
-        *ended, rest = text.split("\n")
+    current: list[_Piece] = []
+    for piece in pieces:
+        *ended, rest = piece.text.split("\n")
         for part in ended:
-            lines.append(_line([*current, (part, size, bold, y)], number))
+            lines.append(_line([*current, piece._replace(text=part)], number))
             current = []
-        current.append((rest, size, bold, y))
-    return [*lines, _line(current, number)]
+        current.append(piece._replace(text=rest))
+    return list(_with_rows([*lines, _line(current, number)]))
 
 
-def _line(pieces: Sequence[tuple[str, float, bool, float]], number: int) -> Line:
-    text = " ".join("".join(piece[0] for piece in pieces).translate(_LIGATURES).split())
-    seen = [piece for piece in pieces if piece[0].strip()]
+def _line(pieces: Sequence[_Piece], number: int) -> Line:
+    text = " ".join("".join(piece.text for piece in pieces).translate(_LIGATURES).split())
+    seen = [piece for piece in pieces if piece.text.strip()]
     if not seen:
         return Line("", number, 0, False, 0)
-    longest = max(seen, key=lambda piece: len(piece[0]))
-    return Line(text, number, longest[1], all(piece[2] for piece in seen), seen[0][3])
+    longest = max(seen, key=lambda piece: len(piece.text))
+    bold = all(piece.bold for piece in seen)
+    end = seen[-1].x + _width(seen[-1].text) * seen[-1].size
+    return Line(text, number, longest.size, bold, seen[0].y, seen[0].x, end)
+
+
+def _width(text: str) -> float:
+    """About how wide a text is, in units of its type size; the widths are those of Helvetica."""
+    narrow = sum(character in " .,:;'|!()[]/-ijlftrI" for character in text)
+    wide = sum(character.isupper() or character in "mw%&@\u2014" for character in text)
+    return 0.29 * narrow + 0.72 * wide + 0.55 * (len(text) - narrow - wide)
+
+
+# ------------------------------------------------------------------------------------------ tables
+
+
+def _with_rows(lines: Sequence[Line]) -> Iterator[Line]:
+    """Lines with the cells of each row of a table in one, joined by " | " as in the other formats."""
+    rows: list[list[Line]] = []
+    for line in lines:
+        before = rows[-1][-1] if rows else None
+        if before is None or not _is_level(before, line):
+            rows.append([line])
+        elif line.x - before.end > line.size / 2:
+            rows[-1].append(line)
+        else:
+            text = f"{before.text} {line.text}"
+            rows[-1][-1] = replace(before, text=text, bold=before.bold and line.bold, end=line.end)
+    for several, group in groupby(rows, key=lambda row: len(row) > 1):
+        found = list(group)
+        if several and _is_table(found):
+            yield from (_row(cells) for cells in found)
+        else:
+            yield from (cell for cells in found for cell in cells)
+
+
+def _is_level(one: Line, two: Line) -> bool:
+    """Whether line ``two`` goes on to the right of line ``one``, at its height or as a raised figure."""
+    if not one.text or not two.text or abs(one.y - two.y) > 0.4 * max(one.size, two.size):
+        return False
+    return two.x > one.end - 0.3 * (one.end - one.x)
+
+
+def _is_table(rows: Sequence[Sequence[Line]]) -> bool:
+    """Whether level lines are rows of a table and not columns of prose, or a head and a page number."""
+    cells = [cell.text for row in rows for cell in row]
+    prose = sum(len(text) > 60 or (text[0].islower() and len(text.split()) > 3) for text in cells)
+    return (len(rows) > 1 or len(cells) > 2) and prose * 4 < len(cells)
+
+
+def _row(cells: Sequence[Line]) -> Line:
+    text = " | ".join(cell.text for cell in cells)
+    return replace(cells[0], text=text, bold=all(cell.bold for cell in cells), end=cells[-1].end, row=True)
+
+
+# ---------------------------------------------------------------------------------- running heads
 
 
 def _without_running_heads(lines: Sequence[Line], pages: int) -> list[Line]:
@@ -182,7 +250,8 @@ def _without_running_heads(lines: Sequence[Line], pages: int) -> list[Line]:
         places = {id(line): line for line in [*filled[:2], *filled[-2:]]}
         # With the size of the type: the title on the first page may be the running head of the others.
         edges += [(line, (re.sub(r"\d+", "#", line.text), line.size)) for line in places.values()]
-    on_pages = Counter(key for _, key in edges)
+    # A line that stands twice on one page is not repeated from page to page.
+    on_pages = Counter(key for _, key in {(line.page, key) for line, key in edges})
     running = {
         id(line)
         for line, key in edges
@@ -234,7 +303,8 @@ def _groups(lines: Sequence[Line], levels: dict[int, int]) -> Iterator[tuple[lis
         apart = before is None or gap or _is_apart(before, line, leading)
         if before is not None and not _joins(before, line, levels, width, apart):
             yield group, tight
-            tight = not apart and not levels.get(id(before)) and line.page == before.page
+            near = not apart or (before.row and line.row)
+            tight = near and not levels.get(id(before)) and line.page == before.page
             group = []
         group.append(line)
         gap = False
@@ -266,7 +336,12 @@ def _levels(lines: Sequence[Line], outline: dict[str, int]) -> dict[int, int]:
 
 def _could_head(line: Line) -> bool:
     text = line.text
-    return len(text) <= HEADING_LENGTH and any(c.isalpha() for c in text) and not re.search(r"[.,;]$", text)
+    return (
+        not line.row
+        and len(text) <= HEADING_LENGTH
+        and any(c.isalpha() for c in text)
+        and not re.search(r"[.,;]$", text)
+    )
 
 
 def _leading(lines: Sequence[Line]) -> float:
@@ -288,6 +363,8 @@ def _is_apart(one: Line, two: Line, leading: float) -> bool:
 
 def _joins(one: Line, two: Line, levels: dict[int, int], width: int, apart: bool) -> bool:
     """Whether line ``two`` goes on with the heading or paragraph of line ``one``."""
+    if one.row or two.row:
+        return False
     rank, other = levels.get(id(one), 0), levels.get(id(two), 0)
     if rank or other:
         close = one.page == two.page and one.y - two.y < 2 * one.size and not one.text.endswith("?")

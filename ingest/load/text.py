@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ingest.load.blocks import Block, Draft, is_afterword, is_faq_title
 from ingest.load.dates import iso_date
@@ -31,10 +32,13 @@ def read(data: bytes, name: str) -> Draft:
     authors = [match[1] for line in lines if (match := _BYLINE.fullmatch(line))]
     dates = [day for line in lines if len(line) < 40 and (day := iso_date(line))]
     titles = [line for line in lines if not _BYLINE.fullmatch(line) and not iso_date(line)]
+    title = _title(titles)
+    if opening and found[0].text == title and not title.endswith("?"):
+        found[0] = replace(found[0], level=1)
     return Draft(
         found,
         "text/plain",
-        title=_title(titles),
+        title=title,
         author=authors[0] if authors else None,
         published=dates[0] if dates else None,
     )

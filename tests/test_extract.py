@@ -1,0 +1,189 @@
+"""Answers without a model, over the starter knowledge base: what is promised of every answer, and refusals."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kb.extract import candidates, choose, compose, load_model, remembering
+from kb.pipeline import KnowledgeBase
+from kb.question import analyse
+from kb.types import Answer, Filters, Hit, Passage, Source, Turn
+
+SEEDS = Path(__file__).parent.parent / "seeds"
+QUESTIONS = list(csv.DictReader((SEEDS / "questions.csv").open(encoding="utf-8")))
+
+
+@pytest.fixture(scope="module")
+def answers(starter: KnowledgeBase) -> dict[str, Answer]:
+    """What is answered to each question of ``seeds/questions.csv``."""
+    return {row["id"]: starter.ask(row["question"]) for row in QUESTIONS}
+
+
+@pytest.mark.parametrize("row", QUESTIONS, ids=lambda row: row["id"])
+def test_every_answer_keeps_its_promises(
+    row: dict[str, str], answers: dict[str, Answer], starter: KnowledgeBase
+) -> None:
+    answer = answers[row["id"]]
+    assert 0.0 <= answer.confidence <= 1.0
+    assert [hit.rank for hit in answer.hits] == list(range(1, len(answer.hits) + 1))
+    assert all(0.0 <= hit.score <= 1.0 for hit in answer.hits)
+    assert [hit.score for hit in answer.hits] == sorted((hit.score for hit in answer.hits), reverse=True)
+    if answer.status == "not_found":
+        assert (answer.text, answer.sentences, answer.citations) == ("", (), ())
+        assert answer.hits, "a refusal shows the closest passages"
+        return
+    assert answer.status == "answered"
+    offered = {citation.n for citation in answer.citations}
+    assert {int(n) for n in re.findall(r"\[(\d+)\]", answer.text)} == offered
+    for sentence in answer.sentences:
+        assert answer.text[sentence.start : sentence.end] == sentence.text
+        assert sentence.citations
+        assert set(sentence.citations) <= offered
+        assert sentence.support == "verbatim"
+    for citation in answer.citations:
+        assert starter.document(citation.document_id).text[citation.start : citation.end] == citation.quote
+        assert not citation.quote.endswith("?")
+    assert len(answer.text.split()) <= 125
+
+
+def test_the_key_questions_are_answered_from_their_own_answers(answers: dict[str, Answer]) -> None:
+    keys = [row for row in QUESTIONS if row["kind"] == "key"]
+    assert len(keys) == 5
+    for row in keys:
+        answer = answers[row["id"]]
+        assert answer.status == "answered", row["question"]
+        assert row["expected_document"] in {c.document_id for c in answer.citations}
+        assert any((c.section or "").endswith("?") for c in answer.citations)
+
+
+def test_most_questions_are_answered_and_refused_rightly(answers: dict[str, Answer]) -> None:
+    """A floor, not a target: benchmarks/quality.py measures."""
+    right = [(answers[row["id"]].status == "answered") == (row["answerable"] == "true") for row in QUESTIONS]
+    assert sum(right) >= 0.7 * len(right)
+
+
+def test_the_same_question_gives_the_same_bytes(starter_folder: Path, answers: dict[str, Answer]) -> None:
+    from kb.settings import Settings
+
+    with KnowledgeBase.open(starter_folder, Settings(kb=starter_folder)) as again:
+        for row in QUESTIONS[::5]:
+            first, second = answers[row["id"]].to_dict(), again.ask(row["question"]).to_dict()
+            assert {**first, "seconds": 0} == {**second, "seconds": 0}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who won the football world cup in 1998?",
+        "How do I bake sourdough bread?",
+        "What is the capital of Peru?",
+    ],
+)
+def test_what_is_not_in_the_documents_is_refused(question: str, starter: KnowledgeBase) -> None:
+    answer = starter.ask(question)
+    assert answer.status == "not_found"
+    assert answer.hits
+
+
+@pytest.mark.parametrize("question", ["", "   ", "???", "x" * 3000])
+def test_what_is_no_question_is_an_error_in_words(question: str, starter: KnowledgeBase) -> None:
+    answer = starter.ask(question)
+    assert answer.status == "error"
+    assert answer.error
+    assert answer.question == question
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        '" OR 1=1 --',
+        "NEAR(a b)",
+        "\x00what",
+        "{}[]()*^~:\\",
+        "\U0001f600 why?",
+        "'; DROP TABLE documents; what",
+        "\u202ewhat",
+    ],
+)
+def test_odd_questions_do_no_harm(question: str, starter: KnowledgeBase) -> None:
+    assert starter.ask(question).status in {"answered", "not_found", "error"}
+
+
+def test_a_follow_up_is_understood(starter: KnowledgeBase) -> None:
+    history = [Turn("user", "Who introduced the Prometheus server?"), Turn("assistant", "Majestic Labs.")]
+    alone = starter.ask("And how much memory can it hold?")
+    answer = starter.ask("And how much memory can it hold?", history=history)
+    assert answer.question == "And how much memory can it hold?"
+    assert "128 terabytes" in answer.text or "128 TB" in answer.text, (alone.text, answer.text)
+
+
+def test_filters_narrow_what_is_read(starter: KnowledgeBase) -> None:
+    answer = starter.ask(
+        "How much will big tech spend in 2026?", filters=Filters(document_ids=("memory-wall.md",))
+    )
+    assert {hit.passage.document_id for hit in answer.hits} == {"memory-wall.md"}
+    assert (
+        starter.ask("How much will big tech spend?", filters=Filters(after="2031-01-01")).status
+        == "not_found"
+    )
+
+
+# ------------------------------------------------------------------------------- the parts, by themselves
+
+
+def hit(text: str, section: str | None = None, title: str = "Title", document_id: str = "d") -> Hit:
+    return Hit(Passage(document_id, 0, 10, 10 + len(text), text, section), Source(title), 1.0, 1, 0.5, 0.5)
+
+
+def test_candidates_are_sentences_with_exact_offsets() -> None:
+    text = "Power\n\nThe plant makes 5 MW. Who pays? It opened in 2020.\n- Steam is reused."
+    found = candidates([hit(text, section="Power")])
+    assert [c.text for c in found] == ["The plant makes 5 MW.", "It opened in 2020.", "Steam is reused."]
+    for c in found:
+        assert text[c.start - 10 : c.end - 10] == c.text
+
+
+def test_titles_and_lone_headings_are_no_candidates() -> None:
+    assert [
+        c.text for c in candidates([hit("Key Questions\nThe plant is new.", section="What is new?")])
+    ] == ["The plant is new."]
+
+
+def test_nothing_to_read_is_a_refusal() -> None:
+    from kb.extract import Reading
+
+    answer = compose(analyse("Who?"), Reading((), (), 0.0), (), load_model())
+    assert (answer.status, answer.confidence) == ("not_found", 1.0)
+
+
+def test_an_answer_from_a_faq_is_the_whole_answer() -> None:
+    from kb.extract import Reading
+
+    body = "What drives the plant?\nSteam drives it. Coal makes the steam. It is old."
+    found = candidates([hit(body, section="What drives the plant?")])
+    chosen = choose(
+        analyse("What drives the plant?"), Reading(tuple(found[1:] + found[:1]), (3.0, 1.0, 0.5), 0.9)
+    )
+    assert [c.text for c in chosen] == ["Steam drives it.", "Coal makes the steam.", "It is old."]
+
+
+def test_embeddings_are_remembered_and_forgotten() -> None:
+    import numpy as np
+
+    calls: list[Any] = []
+
+    def embed(texts: Any) -> Any:
+        calls.append(list(texts))
+        return np.array([[len(t), 1.0] for t in texts], np.float32)
+
+    remembered = remembering(embed, size=2)
+    assert remembered(["a", "bb", "a"]).tolist() == [[1, 1], [2, 1], [1, 1]]
+    remembered(["bb", "ccc"])
+    assert calls == [["a", "bb"], ["ccc"]]
+    remembered(["a"])
+    assert calls[-1] == ["a"], "the oldest was forgotten"

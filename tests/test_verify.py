@@ -1,0 +1,195 @@
+"""Checking claims: what the rules settle, what they name, and what they leave to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kb.pipeline import KnowledgeBase
+from kb.settings import Settings
+from kb.store import Store
+from kb.types import Filters, Verdict
+
+
+@pytest.fixture(scope="module")
+def kb(tmp_path_factory: pytest.TempPathFactory, texts: Path) -> Iterator[KnowledgeBase]:
+    """The shared texts with the default embedder, since nearness of meaning counts here."""
+    from ingest.sync import ingest
+
+    folder = tmp_path_factory.mktemp("verify")
+    (folder / "figures.txt").write_text(
+        "The port handled between $10 and $12 billion of goods in 2025.\n\n"
+        "Traffic on the canal rose by 8 percent last year.\n\n"
+        "The port has not been closed for a single day since 1998.",
+        encoding="utf-8",
+    )
+    settings = Settings(kb=folder / "kb")
+    with Store.open(folder / "kb", settings, create=True) as store:
+        assert not ingest([str(texts), str(folder / "figures.txt")], store).failed
+    with KnowledgeBase.open(folder / "kb", settings) as opened:
+        yield opened
+
+
+def verdict(kb: KnowledgeBase, claim: str) -> Verdict:
+    [found] = kb.check(claim).claims
+    return found
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "The harbour bridge was closed to lorries on 3 March 2026.",
+        "the harbour bridge was closed to lorries on 3 march 2026",
+        "“The harbour bridge was closed to lorries on 3 March 2026.”",
+        "A crossing costs 18 euros for a lorry.",
+    ],
+)
+def test_word_for_word_is_supported(kb: KnowledgeBase, claim: str) -> None:
+    found = verdict(kb, claim)
+    assert (found.verdict, found.confidence) == ("supported", 1.0)
+    assert "word for word" in found.explanation
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "Repairing the harbour bridge should cost 41 million euros.",
+        "The harbour bridge was closed to lorries in March 2026.",
+        "Growers lost about 60% of their apple blossom to the frost.",
+        "Mrs. Blum called the repair overdue.",
+        "The tram carried over a million passengers in May 2026.",
+        "The tram carried about 1.25 million passengers in May 2026.",
+        "The tram carried fewer than 2 million passengers in May 2026.",
+        "The port handled $10–12 billion of goods in 2025.",
+    ],
+)
+def test_the_same_in_other_words_is_supported(kb: KnowledgeBase, claim: str) -> None:
+    assert verdict(kb, claim).verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("claim", "said", "claimed"),
+    [
+        (
+            "The repair of the harbour bridge is expected to cost 45 million euros.",
+            "41 million euros",
+            "45 million euros",
+        ),
+        ("The tram carried 1.5 million passengers in May 2026.", "1.2 million", "1.5 million"),
+        ("The tram carried over 2 million passengers in May 2026.", "1.2 million", "2 million"),
+        ("Growers lost about 40% of their apple blossom to the frost of 21 April 2026.", "60 percent", "40%"),
+        ("The city council approved the repair by 35 votes to 12.", "31", "35"),
+        ("The ferry named Marta carries lorries every thirty minutes.", "twenty", "thirty"),
+        ("The harbour bridge was closed to lorries on 5 March 2026.", "3 March 2026", "5 March 2026"),
+        ("The harbour bridge was closed to lorries in 2025.", "3 March 2026", "2025"),
+        ("The city council rejected the repair by 31 votes to 12.", "approved", "rejected"),
+        ("Traffic on the canal fell by 8 percent last year.", "rose", "fell"),
+    ],
+)
+def test_another_figure_date_or_opposite_is_contradicted_and_named(
+    kb: KnowledgeBase, claim: str, said: str, claimed: str
+) -> None:
+    found = verdict(kb, claim)
+    assert found.verdict == "contradicted"
+    assert said in found.explanation
+    assert claimed in found.explanation
+    assert said in found.citations[0].quote
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "The harbour bridge was not closed to lorries on 3 March 2026.",
+        "Council leader Nora Blum never called the repair overdue.",
+        "The port has been closed for a single day since 1998.",
+    ],
+)
+def test_a_denial_is_contradicted(kb: KnowledgeBase, claim: str) -> None:
+    found = verdict(kb, claim)
+    assert found.verdict == "contradicted"
+    assert "denies" in found.explanation
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "Penguins live in Antarctica.",
+        "The moon is made of cheese.",
+        "Council leader Peter Hahn called the repair overdue.",
+        "The Mayor of Lisbon opened a museum of clocks in 1987.",
+        "数据中心需要电力。",
+    ],
+)
+def test_what_no_document_says_is_not_found_and_has_no_evidence(kb: KnowledgeBase, claim: str) -> None:
+    found = verdict(kb, claim)
+    assert (found.verdict, found.citations) == ("not_found", ())
+    assert found.explanation
+
+
+def test_a_missing_name_is_named(kb: KnowledgeBase) -> None:
+    assert "Peter Hahn" in verdict(kb, "Council leader Peter Hahn called the repair overdue.").explanation
+
+
+DRAFT = """Why was the bridge closed?
+
+The harbour bridge was closed to lorries on 3 March 2026. [1] Is that so? The repair of the harbour bridge \
+is expected to cost 45 million euros. [2][3]
+- Penguins live in Antarctica.
+“Who knows?”
+[4]
+"""
+
+
+def test_claims_of_a_draft_stand_where_they_say(kb: KnowledgeBase) -> None:
+    report = kb.check(DRAFT)
+    assert report.text == DRAFT
+    assert [v.claim for v in report.claims] == [
+        "The harbour bridge was closed to lorries on 3 March 2026.",
+        "The repair of the harbour bridge is expected to cost 45 million euros.",
+        "Penguins live in Antarctica.",
+    ], "questions and marks are no claims"
+    assert [v.verdict for v in report.claims] == ["supported", "contradicted", "not_found"]
+    assert all(DRAFT[v.start : v.end] == v.claim for v in report.claims)
+
+
+def test_evidence_is_a_slice_of_the_stored_text(kb: KnowledgeBase) -> None:
+    for found in kb.check(DRAFT).claims:
+        assert bool(found.citations) == (found.verdict != "not_found")
+        assert [c.n for c in found.citations] == list(range(1, len(found.citations) + 1))
+        assert 0 <= found.confidence <= 1
+        for citation in found.citations:
+            stored = kb.document(citation.document_id).text
+            assert citation.quote == stored[citation.start : citation.end]
+
+
+def test_an_answer_of_ours_passes_its_own_check(kb: KnowledgeBase) -> None:
+    text = (
+        "The harbour bridge was closed to lorries on 3 March 2026. [1] "
+        "Council leader Nora Blum called the repair overdue. [2][1]"
+    )
+    assert [v.verdict for v in kb.check(text).claims] == ["supported", "supported"]
+
+
+def test_filters_hold(kb: KnowledgeBase) -> None:
+    claim = "The harbour bridge was closed to lorries on 3 March 2026."
+    elsewhere = kb.check(claim, filters=Filters(publishers=("Coast Radio",)))
+    assert elsewhere.claims[0].verdict != "supported"
+    assert kb.check(claim, filters=Filters(document_ids=("nowhere",))).claims[0].verdict == "not_found"
+
+
+def test_the_same_draft_gives_the_same_report(kb: KnowledgeBase) -> None:
+    assert kb.check(DRAFT).claims == kb.check(DRAFT).claims
+
+
+@pytest.mark.parametrize("text", ["", "  ", "???", "x" * 200_001])
+def test_what_cannot_be_checked_says_so(kb: KnowledgeBase, text: str) -> None:
+    report = kb.check(text)
+    assert report.error
+    assert report.claims == ()
+
+
+def test_only_questions_is_no_error(kb: KnowledgeBase) -> None:
+    report = kb.check("Is it so? Why?")
+    assert (report.claims, report.error) == ((), None)
