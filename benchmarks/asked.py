@@ -8,8 +8,9 @@ layout of SquadShifts (Miller, Krauth, Recht and Schmidt, ICML 2020), from which
 (a reader's library may be small or large) in several variants:
 
     asked      as it is; the sentence that holds the answer is right
-    compound   joined with another question of the same knowledge base; either answer is right
-    removed    with its own paragraph left out of the hits; nothing is right
+    compound   joined with one or two other questions of the same knowledge base; either answer is right
+    removed    with its own paragraphs left out of the hits; nothing is right
+    compound_removed   both
     altered    with a name, number or word changed for another one, a word turned into its opposite, or a
                "not" put in; nothing is right
 """
@@ -44,11 +45,6 @@ from kb.types import Document, Hit
 SEED = 20261123
 SIZES = ((30, 40), (200, 8), (1600, 3))  # paragraphs in a knowledge base, and how many such bases
 Row = dict[str, Any]
-
-
-def held_out(group: str) -> str:
-    """Which part a paragraph belongs to: train, fit (a tenth) or test (a tenth)."""
-    return {0: "test", 1: "fit"}.get(int(group[:8], 16) % 10, "train")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +89,11 @@ def ask_all(by_context: dict[str, list[Row]], number: int) -> Iterator[Asked]:
                 embed = extract.remembering(store.embedder.embed, 10**7)
                 rows = [(i, row) for i, context in enumerate(part) for row in by_context[context]]
                 chosen = rng.sample(rows, min(len(rows), number // len(SIZES) // count))
-                for (i, row), (j, other) in zip(chosen, [*chosen[1:], chosen[0]], strict=True):
-                    yield from ask(store, embed, (f"d{i}", part[i], row), (f"d{j}", other), rng)
+                for n, (i, row) in enumerate(chosen):
+                    others = [
+                        (f"d{j}", other) for j, other in (chosen * 2)[n + 1 : n + 1 + rng.randint(1, 2)]
+                    ]
+                    yield from ask(store, embed, (f"d{i}", part[i], row), others, rng)
 
 
 def fill(store: Store, contexts: Sequence[str]) -> None:
@@ -107,32 +106,39 @@ def fill(store: Store, contexts: Sequence[str]) -> None:
 
 
 def ask(
-    store: Store, embed: extract.Embed, own: tuple[str, str, Row], other: tuple[str, Row], rng: random.Random
+    store: Store,
+    embed: extract.Embed,
+    own: tuple[str, str, Row],
+    others: Sequence[tuple[str, Row]],
+    rng: random.Random,
 ) -> Iterator[Asked]:
     own_id, context, row = own
-    other_id, other_row = other
     text, group = str(row["question"]).strip(), hashlib.sha256(context.encode()).hexdigest()
-    compound = f"{text.rstrip('?')} and {str(other_row['question']).strip()}" if rng.random() < 0.3 else None
-    golds = {
-        "asked": {own_id: _answers(row)},
-        "compound": {own_id: _answers(row), other_id: _answers(other_row)},
-    }
-    asked = (
-        ("asked", text),
-        ("compound", compound),
-        ("removed", text),
-        ("altered", alter(text, context, rng)),
+    compound = (
+        ", and ".join(str(r["question"]).strip().rstrip("?") for r in (row, *(r for _, r in others))) + "?"
     )
-    for variant, asked_text in asked:
+    alone = {own_id: _answers(row)}
+    together = alone | {i: _answers(r) for i, r in others}
+    variants = (
+        ("asked", text, alone),
+        ("removed", text, alone),
+        ("altered", alter(text, context, rng), {}),
+        *(
+            (("compound", compound, together), ("compound_removed", compound, together))
+            if rng.random() < 0.5
+            else ()
+        ),
+    )
+    for variant, asked_text, gold in variants:
         if asked_text is None:
             continue
         question = analyse(asked_text)
-        hits, weights = search(store, question.search_text, question.words, limit=extract.READ + 5)
-        if variant == "removed":
-            hits = [h for h in hits if h.passage.document_id != own_id]
+        hits, weights = search(store, question.search_text, question.words, limit=extract.READ + 15)
+        if variant.endswith("removed"):
+            hits = [h for h in hits if h.passage.document_id not in gold]
+            gold = {}
         found = extract.candidates(_ranked(hits[: extract.READ]))
         if found:
-            gold = golds.get(variant, {})
             right = [any(a in c.text for a in gold.get(c.hit.passage.document_id, ())) for c in found]
             rows = extract.features(question, weights, found, embed)
             yield Asked(group, variant, question, weights, tuple(found), rows, np.array(right))
@@ -148,7 +154,8 @@ def _ranked(hits: list[Hit]) -> list[Hit]:
 
 
 _PAIRS = """
-first/last before/after most/least more/fewer increase/decrease increased/decreased north/south northern/southern
+first/last before/after most/least more/fewer increase/decrease increased/decreased north/south
+northern/southern
 east/west eastern/western largest/smallest larger/smaller highest/lowest higher/lower maximum/minimum win/lose
 won/lost start/end started/ended began/ended best/worst oldest/youngest older/younger earliest/latest
 earlier/later always/never allowed/forbidden male/female buy/sell bought/sold gain/lose long/short hot/cold

@@ -90,7 +90,7 @@ def _asked(settings: Settings, queries: Sequence[Row]) -> Iterator[Row]:
 
 
 def tutorial(corpus: dict[str, Row], queries: Sequence[Row]) -> list[Row]:
-    """The two sentences nearest to the question out of its ten nearest pieces, and a refusal by similarity."""
+    """The two sentences nearest to the question out of its ten nearest pieces, or a refusal."""
     import chromadb
 
     embedder = load_settings()

@@ -2,7 +2,7 @@
 
     python -m benchmarks.readme
 
-The blocks stand between ``<!-- output: name -->`` and ``<!-- end -->``. ``tests/test_readme.py`` runs the same
+The blocks stand between ``<!-- output: name -->`` and ``<!-- end -->``; ``tests/test_readme.py`` runs the same
 commands and fails when the README shows something else.
 """
 

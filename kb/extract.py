@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb.question import Question
-from kb.reader import Line, Reader
 from kb.retrieve import Weights
 from kb.text import amounts, content_words, dates, fold, names, sentence_spans, words
 from kb.types import Answer, Citation, Hit, Sentence
@@ -32,7 +31,6 @@ Matrix = NDArray[np.float64]
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
 READ = 10  # hits whose sentences are candidates
-SHORTLIST = 12  # candidates that the reader reads
 MAX_WORDS = 80
 MAX_WORDS_LIST = 110
 MAX_SENTENCES = 3
@@ -138,13 +136,6 @@ def _traits(text: str) -> _Traits:
         has_date=bool(dates(text)),
         length=len(found),
     )
-
-
-def line_of(candidate: Candidate) -> Line:
-    """The candidate as the reader sees it."""
-    hit = candidate.hit
-    heading = ". ".join(dict.fromkeys(part for part in (hit.source.title, hit.passage.section) if part))
-    return Line(candidate.text, heading, candidate.before)
 
 
 # --------------------------------------------------------------------------------------- features
@@ -286,10 +277,8 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
 # ----------------------------------------------------------------------------------------- models
 
 SUMMARY = (
-    "reader",
-    "reader_second",
-    "reader_elsewhere",
     "order",
+    "order_elsewhere",
     "cosine",
     "cosine_hit",
     "covered",
@@ -297,56 +286,39 @@ SUMMARY = (
     "names",
     "unknown",
     "words",
-    "covered_by_words",
-    "kind_missing",
 )
-
-
-_UNREAD = -8.0  # a log odds for a candidate that is not there
 
 
 def summarise(
     question: Question,
     weights: Weights,
     hits: Sequence[Hit],
-    ranked: Sequence[Candidate],
+    found: Sequence[Candidate],
     rows: Matrix,
     order: Matrix,
-    scores: Matrix,
 ) -> Matrix:
     """What speaks for and against the question being answered at all, shape (len(SUMMARY),).
 
-    ``ranked`` are the candidates that the reader has read, best first, with their features, their order and
-    the reader's scores. Coverage and names are taken over the best hits together: a question in several
-    parts is answered by several of them.
+    ``found`` are the candidates with their features and their order scores. Coverage and names are taken
+    over the best hits together: a question in several parts is answered by several of them.
     """
     column = {name: rows[:, n] for n, name in enumerate(FEATURES)}
-    best = ranked[0]
-    elsewhere = [
-        r
-        for c, r in zip(ranked, scores, strict=True)
-        if c.hit.passage.document_id != best.hit.passage.document_id
-    ]
+    first = int(np.argmax(order))
+    own = found[first].hit.passage.document_id
+    elsewhere = [score for c, score in zip(found, order, strict=True) if c.hit.passage.document_id != own]
     together = frozenset().union(*(_hit_stems(hit) for hit in hits[:5]))
-    names_asked = {word for name in question.names for word in name.split()}
     text = " ".join(fold(f"{_about(hit)} {hit.passage.text}") for hit in hits[:5])
-    covered = weights.coverage(together)
-    length = math.log1p(len(weights.rarity))
     return np.array(
         [
-            scores[0],
-            scores[1] if len(scores) > 1 else _UNREAD,
-            max(elsewhere, default=_UNREAD),
-            order[0],
+            order[first],
+            max(elsewhere, default=0.0),
             column["cosine"].max(),
             max((hit.dense or 0.0 for hit in hits), default=0.0),
-            covered,
-            column["covered_nearby"][0],
-            _share(frozenset(names_asked), text),
+            weights.coverage(together),
+            column["covered_nearby"][first],
+            _share(frozenset(word for name in question.names for word in name.split()), text),
             sum(not known for known in weights.known.values()) / max(len(weights.known), 1),
-            length,
-            covered * length,
-            column["kind_missing"][0],
+            math.log1p(len(weights.rarity)),
         ]
     )
 
@@ -366,12 +338,11 @@ def _hit_stems(hit: Hit) -> frozenset[str]:
 class Model:
     """The fitted weights.
 
-    ``order`` picks the candidates that are read, ``final`` weighs that score and the reader's into one, and
-    ``answerable`` (over ``SUMMARY``) gives the probability that the best candidate answers.
+    ``order`` (over ``FEATURES``) ranks the candidates, ``answerable`` (over ``SUMMARY``) gives the probability
+    that the best one answers, ``threshold`` is the probability below which the answer is a refusal.
     """
 
     order: Matrix
-    final: Matrix
     mean: Matrix
     scale: Matrix
     answerable: Matrix
@@ -393,7 +364,6 @@ def load_model() -> Model:
     }
     return Model(
         order=np.array([data["order"][name] for name in FEATURES]),
-        final=np.array([data["final"]["order"], data["final"]["reader"]]),
         mean=column["mean"],
         scale=column["scale"],
         answerable=column["weight"],
@@ -402,24 +372,16 @@ def load_model() -> Model:
     )
 
 
-def read(
-    question: Question, weights: Weights, hits: Sequence[Hit], embed: Embed, reader: Reader, model: Model
-) -> Reading:
-    """Order the sentences of the hits by how well they answer, and say whether any does."""
+def read(question: Question, weights: Weights, hits: Sequence[Hit], embed: Embed, model: Model) -> Reading:
+    """Order the sentences of the hits by how well they answer, and say whether the best one does."""
     found = candidates(hits)
     if not found:
         return Reading((), (), 0.0)
     rows = features(question, weights, found, embed)
     order = rows @ model.order
-    shortlist = np.argsort(-order, kind="stable")[:SHORTLIST]
-    scores = reader.scores(question.search_text, [line_of(found[i]) for i in shortlist])
-    final = np.stack([order[shortlist], scores], axis=1) @ model.final
-    best = np.argsort(-final, kind="stable")
-    ranked = tuple(found[shortlist[i]] for i in best)
-    summary = summarise(
-        question, weights, hits, ranked, rows[shortlist[best]], order[shortlist[best]], scores[best]
-    )
-    return Reading(ranked, tuple(float(final[i]) for i in best), model.probability(summary))
+    best = np.argsort(-order, kind="stable")
+    probability = model.probability(summarise(question, weights, hits, found, rows, order))
+    return Reading(tuple(found[i] for i in best), tuple(float(order[i]) for i in best), probability)
 
 
 # ---------------------------------------------------------------------------------------- answers

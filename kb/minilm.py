@@ -1,7 +1,6 @@
 """The packaged all-MiniLM-L6-v2: its weights, its word pieces, and its encoder as an ONNX graph in 8 bits.
 
-Shared by the embedder and the reader, which has encoder layers and a head of its own on the same word
-pieces. The encoder is small enough to write its graph down here, so that even the one-off export needs no
+The encoder is small enough to write its graph down here, so that even the one-off export needs no
 torch: the weights are read from the package, the graph is built with its matrices rounded to 8 bits, and
 the result goes to a cache folder.
 """
@@ -176,12 +175,10 @@ def read_weights() -> Weights:
     return load(data)
 
 
-def encoder_graph(weights: Weights, *, head: str = "mean", exact: bool = False) -> onnx.ModelProto:
-    """The encoder from ``ids`` (texts, pieces), in 8 bits or float32 (``exact``).
+def encoder_graph(weights: Weights, *, exact: bool = False) -> onnx.ModelProto:
+    """The model from ``ids`` (texts, pieces) to ``vectors`` (texts, 384), in 8 bits or float32 (``exact``).
 
-    ``head`` says what comes out: ``mean`` gives ``vectors`` (texts, 384), the mean of the pieces at length 1;
-    ``score`` gives ``scores`` (texts, 1), a linear reading of the first piece. It is BERT without a mask: the
-    texts of one run are equally long.
+    It is BERT without a mask: the texts of one run are equally long.
     """
     g = _Graph(weights, exact)
     first, _second = weights["embeddings.token_type_embeddings.weight"]  # BERT can read two texts at once
@@ -195,14 +192,9 @@ def encoder_graph(weights: Weights, *, head: str = "mean", exact: bool = False) 
         x = g.norm(g("Add", x, mixed), f"{layer}.attention.output.LayerNorm")
         wide = g("Gelu", g.dense(x, f"{layer}.intermediate.dense"))
         x = g.norm(g("Add", x, g.dense(wide, f"{layer}.output.dense")), f"{layer}.output.LayerNorm")
-    if head == "mean":
-        mean = g("ReduceMean", x, g.constant(np.array([1])), keepdims=0)
-        g("LpNormalization", mean, outputs=("vectors",), axis=-1, p=2)
-        return g.model("vectors", WIDTH)
-    opening = g("Gather", x, g.constant(np.array(0)), axis=1)
-    weight, bias = g.constant(weights["head.weight"].T), g.constant(weights["head.bias"])
-    g("Add", g("MatMul", opening, weight), bias, outputs=("scores",))
-    return g.model("scores", 1)
+    mean = g("ReduceMean", x, g.constant(np.array([1])), keepdims=0)
+    g("LpNormalization", mean, outputs=("vectors",), axis=-1, p=2)
+    return g.model()
 
 
 def _attention(g: _Graph, x: str, layer: str) -> str:
@@ -249,7 +241,7 @@ class _Graph:
         table = self._weights[f"{name}.weight"]
         if self._exact:
             return self("Gather", self.constant(table), "ids")
-        numbers, scales = in_blocks(table)
+        numbers, scales = _in_blocks(table)
         inputs = self.constant(numbers.reshape(table.shape)), "ids", self.constant(scales)
         blocks: dict[str, Any] = {"bits": 8, "block_size": BLOCK}
         return self("GatherBlockQuantized", *inputs, quantize_axis=1, domain=_CONTRIB, **blocks)
@@ -260,7 +252,7 @@ class _Graph:
         bias = self.constant(np.concatenate([self._weights[f"{name}.bias"] for name in names]))
         if self._exact:
             return self("Add", self("MatMul", x, self.constant(weight.T)), bias)
-        numbers, scales = in_blocks(weight)
+        numbers, scales = _in_blocks(weight)
         inputs = x, self.constant(numbers), self.constant(scales), "", "", bias
         size: dict[str, Any] = {"N": weight.shape[0], "K": weight.shape[1]}
         blocks: dict[str, Any] = {
@@ -274,11 +266,11 @@ class _Graph:
         weight, bias = (self.constant(self._weights[f"{name}.{part}"]) for part in ("weight", "bias"))
         return self("LayerNormalization", x, weight, bias, axis=-1, epsilon=_EPSILON)
 
-    def model(self, output: str, width: int) -> onnx.ModelProto:
+    def model(self) -> onnx.ModelProto:
         from onnx import TensorProto, helper
 
         ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["texts", "pieces"])
-        out = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["texts", width])
+        out = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["texts", WIDTH])
         graph = helper.make_graph(self._operations, "all-MiniLM-L6-v2", [ids], [out], self._constants)
         opsets = [helper.make_opsetid("", 20), helper.make_opsetid(_CONTRIB, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=10)
@@ -287,7 +279,7 @@ class _Graph:
 _CONTRIB = "com.microsoft"  # the operations that ONNX Runtime adds to ONNX
 
 
-def in_blocks(table: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def _in_blocks(table: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Each row in blocks of 8-bit numbers around 128, and the scale of every block."""
     blocks = table.reshape(len(table), -1, BLOCK)
     scales = np.maximum(np.abs(blocks).max(axis=-1) / 127, 1e-12).astype(np.float32)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from kb import extract, verify
 from kb.errors import UsageError
 from kb.question import MAX_CHARACTERS, Question, analyse
-from kb.reader import Reader
 from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
@@ -41,7 +40,6 @@ class KnowledgeBase:
         self.store = store
         self.settings = settings
         self._embed = extract.remembering(store.embedder.embed)
-        self._reader = Reader(settings.cache)
 
     @classmethod
     def open(cls, folder: Path | str | None = None, settings: Settings | None = None) -> KnowledgeBase:
@@ -90,7 +88,7 @@ class KnowledgeBase:
         question, notices = self._understand(text, history)
         hits, weights = self._hits(question, filters, max(top, extract.READ))
         model = extract.load_model()
-        reading = extract.read(question, weights, hits, self._embed, self._reader, model)
+        reading = extract.read(question, weights, hits, self._embed, model)
         hits = reread(hits, list(dict.fromkeys(c.hit.passage for c in reading.candidates)))
         answer = extract.compose(question, reading, _distinct(hits, top), model)
         return replace(answer, question=text, notices=(*notices, *answer.notices))

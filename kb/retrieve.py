@@ -21,7 +21,7 @@ from kb.types import Filters, Hit, Passage
 
 POOL = 50  # passages taken from each of the two searches
 _RANK_OFFSET = 20  # the constant k of reciprocal rank fusion; small, since the first ranks matter here
-_READER_COUNTS = 4.0  # how many rankings the reader's counts for: it has read, the others have only matched
+_READING_COUNTS = 4.0  # rankings that the one by sentences counts for: it has read, the others only matched
 _TRIES = 5  # how often a search begins anew because the library changed under it
 _EXACT = 20_000  # below this many passages after filtering, every one is scored
 
@@ -128,18 +128,18 @@ def _fuse(
 
 
 def reread(hits: Sequence[Hit], best_first: Sequence[Passage]) -> list[Hit]:
-    """The hits in the order that the reader's ranking gives when it is fused in as a third one.
+    """The hits in the order that results when the ranking by their best sentences is fused in.
 
-    ``best_first`` are the passages that were read; a passage that was not has no rank of the reader's. The
-    score is still the share of the best possible fused rank.
+    ``best_first`` are the passages whose sentences were read. The score is still the share of the best
+    possible fused rank.
     """
     place = {(p.document_id, p.ordinal): rank for rank, p in reversed(list(enumerate(best_first, start=1)))}
-    best = (2.0 + _READER_COUNTS) / (_RANK_OFFSET + 1)
+    best = (2.0 + _READING_COUNTS) / (_RANK_OFFSET + 1)
 
     def score(hit: Hit) -> float:
         fused = hit.score * 2.0 / (_RANK_OFFSET + 1)
         rank = place.get((hit.passage.document_id, hit.passage.ordinal))
-        return (fused + (_READER_COUNTS / (_RANK_OFFSET + rank) if rank else 0.0)) / best
+        return (fused + (_READING_COUNTS / (_RANK_OFFSET + rank) if rank else 0.0)) / best
 
     rescored = sorted((replace(hit, score=score(hit)) for hit in hits), key=lambda hit: -hit.score)
     return [replace(hit, rank=rank) for rank, hit in enumerate(rescored, start=1)]

@@ -1,4 +1,4 @@
-"""Answers without a model, over the starter knowledge base: what is promised of every answer, and refusals."""
+"""Answers without a model, over the starter knowledge base: what every answer promises, and refusals."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
     *("types", "errors", "settings", "text", "render"),
-    *("catalogue", "vectors", "embed", "store", "spelling", "retrieve"),
+    *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
     *("question", "extract", "generate", "verify", "langchain", "pipeline"),
     *("batch", "evaluate", "cli", "__main__"),
 )
@@ -25,10 +25,10 @@ ORDER = (
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {
     "chromadb": {"kb/vectors.py"},
-    "onnx": {"kb/embed.py"},
-    "onnxruntime": {"kb/embed.py"},
-    "safetensors": {"kb/embed.py"},
-    "tokenizers": {"kb/embed.py"},
+    "onnx": {"kb/minilm.py"},
+    "onnxruntime": {"kb/minilm.py"},
+    "safetensors": {"kb/minilm.py"},
+    "tokenizers": {"kb/minilm.py"},
     "sentence_transformers": {"kb/embed.py"},
     "torch": set(),
     "transformers": set(),
