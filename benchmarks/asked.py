@@ -1,11 +1,13 @@
 """Questions as users ask them, made from a set with known answers: for fitting and training.
 
-    python -m benchmarks.asked QUESTIONS.jsonl.gz ASKED.pkl [--questions 9000]
+    python -m benchmarks.asked SQUADSHIFTS.jsonl.gz TREC.jsonl.gz ASKED.pkl [--questions 3600]
 
-QUESTIONS holds one JSON object a line: ``context``, ``question`` and ``answers`` [{"text", "start"}], the
-layout of SquadShifts (Miller, Krauth, Recht and Schmidt, ICML 2020), from which the shipped models come.
-``ask_all`` puts each question of a SQuAD-like file to knowledge bases of 30, 200 and 1,600 paragraphs
-(a reader's library may be small or large) in several variants:
+The shipped models come from SquadShifts (Miller, Krauth, Recht and Schmidt, ICML 2020; one JSON object a
+line with ``context``, ``question`` and ``answers`` [{"text", "start"}]) and from TREC QA as cleaned by Wang,
+Smith and Mitamura (EMNLP 2007; ``question``, ``sentence`` and ``label``), whose sentences are news. All
+sentences of TREC make one knowledge base, whose questions are asked as they are and with their answers
+removed. Questions of SquadShifts are put to knowledge bases of 30, 200 and 1,600 paragraphs (a reader's
+library may be small or large) in several variants:
 
     asked      as it is; the sentence that holds the answer is right
     compound   joined with one or two other questions of the same knowledge base; either answer is right
@@ -51,6 +53,7 @@ Row = dict[str, Any]
 class Asked:
     """One question as it was put to one knowledge base."""
 
+    collection: str
     group: str
     variant: str
     question: Question
@@ -141,7 +144,7 @@ def ask(
         if found:
             right = [any(a in c.text for a in gold.get(c.hit.passage.document_id, ())) for c in found]
             rows = extract.features(question, weights, found, embed)
-            yield Asked(group, variant, question, weights, tuple(found), rows, np.array(right))
+            yield Asked("squadshifts", group, variant, question, weights, tuple(found), rows, np.array(right))
 
 
 def _answers(row: Row) -> set[str]:
@@ -236,16 +239,44 @@ def _negate(text: str, context: str, rng: random.Random) -> str | None:
     return text[: match.end()] + " not" + text[match.end() :]
 
 
+def ask_sentences(path: Path) -> Iterator[Asked]:
+    """Ask the questions of a set of question and sentence pairs."""
+    pairs: dict[str, list[tuple[str, bool]]] = {}
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            pairs.setdefault(row["question"], []).append((normalise(row["sentence"]), bool(row["label"])))
+    sentences = sorted({sentence for found in pairs.values() for sentence, _ in found})
+    ids = {sentence: f"d{i}" for i, sentence in enumerate(sentences)}
+    settings = load_settings()
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), settings, create=True) as store:
+        fill(store, sentences)
+        embed = extract.remembering(store.embedder.embed, 10**7)
+        for text, found_pairs in pairs.items():
+            gold = {ids[sentence] for sentence, label in found_pairs if label}
+            question = analyse(text)
+            hits, weights = search(store, question.search_text, question.words, limit=40)
+            left = [h for h in hits if h.passage.document_id not in gold]
+            for variant, part in (("asked", hits), ("removed", left)) if gold else (("removed", left),):
+                found = extract.candidates(_ranked(part[: extract.READ]))
+                if found:
+                    right = np.array(
+                        [variant == "asked" and c.hit.passage.document_id in gold for c in found]
+                    )
+                    rows = extract.features(question, weights, found, embed)
+                    yield Asked("trec", text, variant, question, weights, tuple(found), rows, right)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("questions", type=Path)
+    parser.add_argument("squadshifts", type=Path)
+    parser.add_argument("trec", type=Path)
     parser.add_argument("asked", type=Path)
-    parser.add_argument("--questions", dest="number", type=int, default=9000)
+    parser.add_argument("--questions", dest="number", type=int, default=3600)
     args = parser.parse_args()
-    asked = []
-    for one in ask_all(read(args.questions), args.number):
+    asked = list(ask_sentences(args.trec))
+    for one in ask_all(read(args.squadshifts), args.number):
         asked.append(one)
         if len(asked) % 1000 == 0:
             print(f"{len(asked)} asked", flush=True)

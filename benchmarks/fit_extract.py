@@ -1,11 +1,12 @@
 """Fit the small models of ``kb/extract.json`` (see ``kb/extract.py``) and cross-validate them.
 
-    python -m benchmarks.asked QUESTIONS.jsonl.gz ASKED.pkl      # once
+    python -m benchmarks.asked SQUADSHIFTS.jsonl.gz TREC.jsonl.gz ASKED.pkl      # once
     python -m benchmarks.fit_extract ASKED.pkl [--write]
 
 *order* ranks all candidates by their features: a softmax over the candidates of a question. *answerable* says
 how likely the best candidate is right: logistic regression. Both are fitted and measured in five folds by
-paragraph. Questions that have an answer and those that have none count equally. The threshold is the one with
+paragraph. Both collections count equally, and so do questions that have an answer and those that have none
+(the order is fitted on all with the rarer collection three times). The threshold is the one with
 the best balance of right answers given and impossible questions refused on the folds that were left out.
 """
 
@@ -55,16 +56,19 @@ def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:
     folds = list(GroupKFold(5).split(asked, groups=[a.group for a in asked]))
     variant = np.array([a.variant for a in asked])
     possible = np.isin(variant, ("asked", "compound"))
-    # Questions with and without an answer count equally, whatever their numbers.
-    weight = np.where(possible, 0.5 / possible.sum(), 0.5 / (~possible).sum()) * len(asked)
+    news = np.array([a.collection == "trec" for a in asked])
+    weight = np.zeros(len(asked))
+    for collection in (news, ~news):
+        for part in (collection & possible, collection & ~possible):
+            weight[part] = len(asked) / 4 / max(1, part.sum())
     right, probability = np.zeros(len(asked), bool), np.zeros(len(asked))
     for train, test in folds:
-        order = fit_order([(asked[i].rows, asked[i].right) for i in train])
+        order = fit_order(_balanced([asked[i] for i in train]))
         summaries, firsts = summarise(asked, order)
         model = logistic(summaries[train], firsts[train], weight[train])
         right[test], probability[test] = firsts[test], model.probability(summaries[test])
-    threshold = best_threshold(probability, right, ~possible)
-    order = fit_order([(a.rows, a.right) for a in asked])
+    threshold = best_threshold(probability, right, ~possible, weight)
+    order = fit_order(_balanced(asked))
     summaries, firsts = summarise(asked, order)
     model = logistic(summaries, firsts, weight)
     answered = probability >= threshold
@@ -74,6 +78,7 @@ def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:
         "right_first": _mean(right[variant == "asked"]),
         "auc_right": round(float(roc_auc_score(right, probability, sample_weight=weight)), 4),
         "threshold": round(threshold, 4),
+        "right_first_trec": _mean(right[(variant == "asked") & news]),
         **{f"answered_{v}": _mean(answered[variant == v]) for v in ("asked", "compound")},
         **{
             f"refused_{v}": _mean(~answered[variant == v]) for v in ("removed", "compound_removed", "altered")
@@ -99,9 +104,13 @@ def summarise(asked: Sequence[Asked], order: Array) -> tuple[Array, Mask]:
     for a in asked:
         scores = a.rows @ order
         hits = list({id(c.hit): c.hit for c in a.found}.values())
-        summaries.append(extract.summarise(a.question, a.weights, hits, a.found, a.rows, scores))
+        summaries.append(extract.summarise(a.weights, hits, scores))
         firsts.append(bool(a.right[np.argmax(scores)]))
     return np.array(summaries), np.array(firsts)
+
+
+def _balanced(asked: Sequence[Asked]) -> list[tuple[Array, Mask]]:
+    return [(a.rows, a.right) for a in asked for _ in range(3 if a.collection == "trec" else 1)]
 
 
 def _mean(values: Sequence[bool] | Mask) -> float:
@@ -146,11 +155,14 @@ def logistic(x: Array, y: Mask, weight: Array) -> Logistic:
     return Logistic(mean, scale, model.coef_[0], float(model.intercept_[0]))
 
 
-def best_threshold(probability: Array, right: Mask, impossible: Mask) -> float:
+def best_threshold(probability: Array, right: Mask, impossible: Mask, weight: Array) -> float:
     """Where the share of right answers given and of impossible questions refused is largest in sum."""
+
+    def share(mask: Mask, part: Mask) -> float:
+        return float(np.average(mask[part], weights=weight[part]))
+
     grid = np.quantile(probability, np.linspace(0.02, 0.98, 97))
-    balance = [(probability >= t)[right].mean() + (probability < t)[impossible].mean() for t in grid]
-    return float(grid[int(np.argmax(balance))])
+    return float(max(grid, key=lambda t: share(probability >= t, right) + share(probability < t, impossible)))
 
 
 def calibration_error(probability: Array, right: Mask, weight: Array, bins: int = 10) -> float:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.readme
 
-The blocks stand between ``<!-- output: name -->`` and ``<!-- end -->``; ``tests/test_readme.py`` runs the same
-commands and fails when the README shows something else.
+The blocks stand between ``<!-- output: name -->`` and ``<!-- end -->``; ``tests/test_readme.py`` runs the
+same commands and fails when the README shows something else.
 """
 
 from __future__ import annotations

@@ -276,49 +276,23 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
 
 # ----------------------------------------------------------------------------------------- models
 
-SUMMARY = (
-    "order",
-    "order_elsewhere",
-    "cosine",
-    "cosine_hit",
-    "covered",
-    "covered_best",
-    "names",
-    "unknown",
-    "words",
-)
+SUMMARY = ("order", "covered", "words", "library")
 
 
-def summarise(
-    question: Question,
-    weights: Weights,
-    hits: Sequence[Hit],
-    found: Sequence[Candidate],
-    rows: Matrix,
-    order: Matrix,
-) -> Matrix:
+def summarise(weights: Weights, hits: Sequence[Hit], order: Matrix) -> Matrix:
     """What speaks for and against the question being answered at all, shape (len(SUMMARY),).
 
-    ``found`` are the candidates with their features and their order scores. Coverage and names are taken
-    over the best hits together: a question in several parts is answered by several of them.
+    The best order score; how much of the question the best hits hold together (one in several parts is
+    answered by several of them); and what these two have to be seen against: the length of the question, and
+    the size of the library, since in a large one something always looks a little like an answer.
     """
-    column = {name: rows[:, n] for n, name in enumerate(FEATURES)}
-    first = int(np.argmax(order))
-    own = found[first].hit.passage.document_id
-    elsewhere = [score for c, score in zip(found, order, strict=True) if c.hit.passage.document_id != own]
     together = frozenset().union(*(_hit_stems(hit) for hit in hits[:5]))
-    text = " ".join(fold(f"{_about(hit)} {hit.passage.text}") for hit in hits[:5])
     return np.array(
         [
-            order[first],
-            max(elsewhere, default=0.0),
-            column["cosine"].max(),
-            max((hit.dense or 0.0 for hit in hits), default=0.0),
+            order.max(),
             weights.coverage(together),
-            column["covered_nearby"][first],
-            _share(frozenset(word for name in question.names for word in name.split()), text),
-            sum(not known for known in weights.known.values()) / max(len(weights.known), 1),
             math.log1p(len(weights.rarity)),
+            math.log1p(weights.passages),
         ]
     )
 
@@ -338,8 +312,8 @@ def _hit_stems(hit: Hit) -> frozenset[str]:
 class Model:
     """The fitted weights.
 
-    ``order`` (over ``FEATURES``) ranks the candidates, ``answerable`` (over ``SUMMARY``) gives the probability
-    that the best one answers, ``threshold`` is the probability below which the answer is a refusal.
+    ``order`` (over ``FEATURES``) ranks the candidates, ``answerable`` (over ``SUMMARY``) gives the
+    probability that the best one answers; below ``threshold`` the answer is a refusal.
     """
 
     order: Matrix
@@ -372,15 +346,30 @@ def load_model() -> Model:
     )
 
 
+# What it is worth (in log odds) that a document asks the very question and the sentence stands in its
+# answer. Set by hand: the data that the rest is fitted on has no such blocks.
+FAQ_BONUS = 6.0
+
+
+def _asked_there(question: Question, weights: Weights, candidate: Candidate) -> float:
+    """How alike the question and the one that the candidate answers in a FAQ are; 0...1."""
+    if not candidate.faq:
+        return 0.0
+    there = {w.stem for w in content_words(candidate.faq)}
+    asked = {w.stem for w in question.words}
+    alike = weights.coverage(there) * len(there & asked) / max(1, len(there))
+    return alike if alike >= 0.25 else 0.0
+
+
 def read(question: Question, weights: Weights, hits: Sequence[Hit], embed: Embed, model: Model) -> Reading:
     """Order the sentences of the hits by how well they answer, and say whether the best one does."""
     found = candidates(hits)
     if not found:
         return Reading((), (), 0.0)
     rows = features(question, weights, found, embed)
-    order = rows @ model.order
+    order = rows @ model.order + np.array([FAQ_BONUS * _asked_there(question, weights, c) for c in found])
     best = np.argsort(-order, kind="stable")
-    probability = model.probability(summarise(question, weights, hits, found, rows, order))
+    probability = model.probability(summarise(weights, hits, order))
     return Reading(tuple(found[i] for i in best), tuple(float(order[i]) for i in best), probability)
 
 
@@ -448,7 +437,7 @@ def choose(question: Question, reading: Reading) -> list[Candidate]:
     return sorted(chosen, key=lambda c: (first[c.hit.passage.document_id], c.start))
 
 
-NEAR = 1.0  # a further sentence may be this much (in log odds) less likely the answer than the best one
+NEAR = 2.0  # a further sentence may be this much (in log odds) less likely the answer than the best one
 
 
 def weigh_alike(question: Question, other: str) -> bool:

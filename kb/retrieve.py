@@ -28,10 +28,10 @@ _EXACT = 20_000  # below this many passages after filtering, every one is scored
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How rare each of a question's words is in this knowledge base: by stem, 0 for one that is not there."""
+    """How rare each of a question's words is, by stem, among so many ``passages``."""
 
     rarity: dict[str, float]
-    known: dict[str, bool]
+    passages: int
 
     @property
     def total(self) -> float:
@@ -149,10 +149,4 @@ def word_weights(store: Store, query_words: Sequence[Word]) -> Weights:
     """The rarity of each word: ln(1 + N / n), the highest there is for one that no passage holds."""
     _, total = store.catalogue.counts()
     counts = store.catalogue.word_counts(w.text for w in query_words)
-    rarity: dict[str, float] = {}
-    known: dict[str, bool] = {}
-    for word in query_words:
-        n = counts[word.text]
-        rarity[word.stem] = math.log(1 + total / max(n, 1))
-        known[word.stem] = known.get(word.stem, False) or n > 0
-    return Weights(rarity, known)
+    return Weights({w.stem: math.log(1 + total / max(counts[w.text], 1)) for w in query_words}, total)

@@ -35,34 +35,39 @@ def _may_be_misspelt(word: Word) -> bool:
     return len(word.text) >= shortest and word.text.isalpha() and word.text.isascii()
 
 
+_TRIED = 8  # of the nearest stems, how many are looked up in full
+
+
 def _nearest(word: Word, catalogue: Catalogue) -> str | None:
     """The word of the documents that ``word`` is a misspelling of; ``None`` if none is near enough."""
     from rapidfuzz.distance import OSA
 
     typed = fold(word.text)
     allowed = 1 if len(typed) < 8 else 2
-    best: tuple[int, int, str] | None = None
+    stems = []
     for stem, count in catalogue.vocabulary(typed[0]):
-        # A stem is shorter than its word: compare with the same number of letters of what was typed.
-        if not stem.isalpha() or len(stem) < _SHORTEST - 1 or not 0 <= len(typed) - len(stem) <= 4 + allowed:
-            continue
-        distance = min(OSA.distance(typed[: len(stem) + n], stem, score_cutoff=allowed) for n in (-1, 0, 1))
-        if distance <= allowed and (best is None or (distance, -count) < best[:2]):
-            best = (distance, -count, stem)
-    return _spelled(best[2], typed, allowed, catalogue) if best else None
+        # A stem is shorter than its word, or ends otherwise: compare with as many letters of what was typed.
+        if (
+            stem.isalpha()
+            and len(stem) >= _SHORTEST - 1
+            and 0 <= len(typed) - len(stem) + allowed <= 4 + allowed
+        ):
+            distance = min(
+                OSA.distance(typed[: len(stem) + n], stem, score_cutoff=allowed + 1) for n in (-1, 0, 1)
+            )
+            if distance <= allowed + 1:
+                stems.append((distance, -count, stem))
+    spelled = (_spelled(stem, typed, allowed, catalogue) for _, _, stem in sorted(stems)[:_TRIED])
+    return min(filter(None, spelled), default=(0, None))[1]
 
 
-def _spelled(stem: str, typed: str, allowed: int, catalogue: Catalogue) -> str | None:
-    """A word in its full spelling whose stem is ``stem`` and that is near to what was typed."""
+def _spelled(stem: str, typed: str, allowed: int, catalogue: Catalogue) -> tuple[int, str] | None:
+    """The word in full that has this stem and is nearest to what was typed, with its distance."""
     from rapidfuzz.distance import OSA
 
-    best: tuple[int, str] | None = None
-    for key, _ in catalogue.match([stem], 5):
-        for stored in catalogue.passages([key]).values():
-            for candidate in words(stored.passage.text):
-                if fold(candidate.text)[:1] != typed[0]:
-                    continue
-                distance = OSA.distance(fold(candidate.text), typed, score_cutoff=allowed)
-                if distance <= allowed and (best is None or distance < best[0]):
-                    best = (distance, candidate.text)
-    return re.sub(r"['\u2019]s$", "", best[1]) if best else None
+    near = []
+    for stored in catalogue.passages(key for key, _ in catalogue.match([stem], 3)).values():
+        for text in {re.sub(r"['\u2019]s$", "", w.text) for w in words(stored.passage.text)}:
+            if fold(text)[:1] == typed[0] and abs(len(text) - len(typed)) <= allowed:
+                near.append((OSA.distance(fold(text), typed, score_cutoff=allowed), text))
+    return min((n for n in near if n[0] <= allowed), default=None)

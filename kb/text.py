@@ -23,7 +23,7 @@ def word_set(text: str) -> frozenset[str]:
 
 # ------------------------------------------------------------------------------------- normal form
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufffe\uffff\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _BLANKS = re.compile(r"[^\S\n]+(?=\n|$)")
 _NEWLINES = re.compile(r"\r\n?|[\u2028\u2029\x85\x0b\x0c]")
 
@@ -37,7 +37,7 @@ def normalise(text: str) -> str:
     text = _CONTROL.sub("", text.replace("\t", " "))
     text = unicodedata.normalize("NFC", text)
     text = _BLANKS.sub("", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+    return re.sub(r"\n{3,}", "\n\n", text).strip().lstrip("\ufeff")
 
 
 # --------------------------------------------------------------------------------------- sentences
