@@ -426,7 +426,8 @@ def choose(question: Question, reading: Reading) -> list[Candidate]:
         (MAX_WORDS_LIST, MAX_SENTENCES_LIST) if question.wants_list else (MAX_WORDS, MAX_SENTENCES)
     )
     if best.faq and weigh_alike(question, best.faq):
-        return _within(_of_passage(reading, best), MAX_WORDS_LIST, MAX_SENTENCES_LIST)
+        answer = _within(_of_passage(reading, best), MAX_WORDS_LIST, MAX_SENTENCES_LIST)
+        return [*answer, *_from_the_body(reading, answer)]
     chosen = _with_lead(reading, best)
     for candidate, score in zip(reading.candidates[1:], reading.scores[1:], strict=True):
         if score < reading.scores[0] - NEAR or len(chosen) >= most:
@@ -437,7 +438,8 @@ def choose(question: Question, reading: Reading) -> list[Candidate]:
     return sorted(chosen, key=lambda c: (first[c.hit.passage.document_id], c.start))
 
 
-NEAR = 2.0  # a further sentence may be this much (in log odds) less likely the answer than the best one
+BEARING = 0.4  # of its content words, what a sentence must share with an answer to bear it out
+NEAR = 1.5  # a further sentence may be this much (in log odds) less likely the answer than the best one
 
 
 def weigh_alike(question: Question, other: str) -> bool:
@@ -449,6 +451,21 @@ def weigh_alike(question: Question, other: str) -> bool:
 def _of_passage(reading: Reading, candidate: Candidate) -> list[Candidate]:
     same = [c for c in reading.candidates if c.hit.passage == candidate.hit.passage]
     return sorted(same, key=lambda c: c.start)
+
+
+def _from_the_body(reading: Reading, answer: list[Candidate]) -> list[Candidate]:
+    """The sentence elsewhere in the document that bears out an answer taken from its FAQ, if it fits."""
+    said = {w.stem for c in answer for w in content_words(c.text)}
+    bearing = []
+    for candidate in reading.candidates:
+        same = candidate.hit.passage.document_id == answer[0].hit.passage.document_id
+        if same and not candidate.faq and not any(_alike(candidate, c) for c in answer):
+            own = {w.stem for w in content_words(candidate.text)}
+            bearing.append((len(own & said) / max(1, len(own)), candidate))
+    share, best = max(bearing, key=lambda pair: pair[0], default=(0.0, None))
+    if best is None or share < BEARING:
+        return []
+    return _within([*answer, best], MAX_WORDS, MAX_SENTENCES_LIST)[len(answer) :]
 
 
 def _with_lead(reading: Reading, candidate: Candidate) -> list[Candidate]:
