@@ -161,8 +161,11 @@ def iso_date(value: object, *, last: bool = False) -> str:
             raise ValueError
         year, month, day = (int(part) if part else None for part in found.groups())
         assert year is not None
-        month = month or (12 if last else 1)
-        return date(year, month, day or (monthrange(year, month)[1] if last else 1)).isoformat()
+        if month is None:
+            month = 12 if last else 1
+        if day is None:
+            day = monthrange(year, month)[1] if last else 1
+        return date(year, month, day).isoformat()
     except ValueError:
         raise UsageError(f"{str(value)!r} is not a date", "write it as 2026-04-28, 2026-04 or 2026") from None
 

@@ -121,8 +121,8 @@ class VectorIndex:
         with self._lock:
             if self._client is not None:
                 self._client.close()
-                _open_paths.discard(self._path)
-            self._client = self._collection = None
+            _open_paths.discard(self._path)
+            self._path, self._client, self._collection = "", None, None
 
     def _open(self, *, create: bool = True) -> Collection:
         if self._collection is None:
@@ -135,6 +135,7 @@ class VectorIndex:
             import chromadb
             from chromadb.config import Settings
 
+            self.close()  # what an attempt that failed left, so that attempts do not pile up
             self._path = _unused_spelling(self.folder)
             settings = Settings(anonymized_telemetry=False)
             client = cast("Client", chromadb.PersistentClient(self._path, settings=settings))
