@@ -281,7 +281,10 @@ def _read(item: Item) -> tuple[bytes, str]:
     if item.path is None:
         return _fetch(item.origin)
     try:
+        item.origin.encode()
         return item.path.read_bytes(), item.path.name
+    except UnicodeEncodeError as error:
+        raise SourceError("the name of the file is not valid UTF-8", "rename it") from error
     except OSError as error:
         raise SourceError(f"the file cannot be read ({error.strerror})", "check its permissions") from error
 

@@ -156,7 +156,10 @@ class Catalogue:
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """All rows of a query; what SQLite says of a damaged file is a ``StorageError``."""
         with storage_errors(self.path):
-            return self._connection().execute(sql, values).fetchall()
+            try:
+                return self._connection().execute(sql, values).fetchall()
+            except UnicodeEncodeError:  # half a surrogate pair was looked for: nothing stored holds one
+                return []
 
     # What is known about the whole
 
@@ -464,11 +467,6 @@ class Catalogue:
     def _advance(self, connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
 
-    def touch_origin(self, origin: str, content_hash: str) -> None:
-        """Note that an origin was read and gave nothing new."""
-        with self._transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO origins VALUES (?, ?)", (origin, content_hash))
-
     def note_rebuilding(self) -> None:
         """Let readers open the vector index anew."""
         with self._transaction() as connection:
@@ -493,15 +491,15 @@ class Catalogue:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connection()
         with storage_errors(self.path):
+            connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                connection.commit()
             except BaseException:
                 connection.rollback()
                 raise
-            connection.commit()
 
 
 @contextmanager
@@ -510,7 +508,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        text = str(error).lower()
+        # Without the path that the message of the system ends with: it may hold any word.
+        text = str(getattr(error, "strerror", None) or error).lower()
         if "full" in text or "no space" in text:
             cure = "free some space and run the same command again; nothing that was there is lost"
         elif "readonly" in text or "read-only" in text or "permission" in text or "unable to open" in text:

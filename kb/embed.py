@@ -164,7 +164,7 @@ class MiniLM:
 
 def cached_file(cache: Path) -> Path:
     """Where the exported model is kept; another model or another way to export it has another name."""
-    return cache / cached_name("minilm")
+    return cache / cached_name()
 
 
 # ---------------------------------------------------------------------------------------- any other model

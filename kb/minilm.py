@@ -86,7 +86,7 @@ def open_session(model: bytes) -> onnxruntime.InferenceSession:
 
 def on_all_cores(work: Callable[[int], None], items: Sequence[int]) -> None:
     threads = min(_cores(), len(items))
-    if threads == 1:
+    if threads <= 1:
         for item in items:
             work(item)
         return
@@ -125,10 +125,10 @@ def cached_model(file: Path, build: Callable[[], onnx.ModelProto]) -> bytes:
     return model
 
 
-def cached_name(kind: str, *parts: str) -> str:
-    """A file name that changes with the export and with everything that goes into it."""
-    key = hashlib.sha256(" ".join([WEIGHTS_SHA256, str(EXPORT_VERSION), *parts]).encode()).hexdigest()[:16]
-    return f"{kind}-{key}.bin"
+def cached_name() -> str:
+    """A file name that changes with the weights and with the way they are exported."""
+    key = hashlib.sha256(f"{WEIGHTS_SHA256} {EXPORT_VERSION}".encode()).hexdigest()[:16]
+    return f"minilm-{key}.bin"
 
 
 def _read_checked(file: Path) -> bytes | None:

@@ -107,13 +107,13 @@ class KnowledgeBase:
             return self._hits(analyse(claim), filters, extract.READ)[0]
 
         try:
-            claims = verify.check(_usable(text, limit=200_000), find, self._embed)
+            claims = verify.check(_usable(text, "text", limit=200_000), find, self._embed)
         except UsageError as error:
             return CheckReport(text=text, error=str(error))
         return CheckReport(text=text, claims=claims, seconds=time.perf_counter() - started)
 
     def _understand(self, text: str, history: Sequence[Turn]) -> tuple[Question, tuple[str, ...]]:
-        _usable(text, limit=MAX_CHARACTERS)
+        _usable(text, "question", limit=MAX_CHARACTERS)
         corrected, notices = correct(text, self.store.catalogue, self._is_word)
         return analyse(corrected, history), notices
 
@@ -172,9 +172,9 @@ def _distinct(hits: Sequence[Hit], top: int) -> tuple[Hit, ...]:
     return tuple(replace(hit, rank=rank) for rank, hit in enumerate(list(seen.values())[:top], start=1))
 
 
-def _usable(text: str, *, limit: int) -> str:
+def _usable(text: str, noun: str, *, limit: int) -> str:
     if not isinstance(text, str) or not any(c.isalnum() for c in text):
-        raise UsageError("there is no question", "write one in words")
+        raise UsageError(f"there is no {noun}", "write one in words")
     if len(text) > limit:
-        raise UsageError(f"the text has {len(text):,} characters", f"keep it below {limit:,}")
+        raise UsageError(f"the {noun} has {len(text):,} characters", f"keep it below {limit:,}")
     return text

@@ -13,7 +13,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ class Store:
     def writer(self, *, wait_s: float = 0.0) -> Iterator[Writer]:
         """The right to write, for one process at a time; raises ``Busy`` naming who holds it."""
         with _lock(self.folder, wait_s):
+            # Another process may have written since this one opened the index, and would not be seen.
+            self.vectors.close()
             writer = Writer(self)
             writer.heal()
             yield writer
@@ -107,7 +109,7 @@ class Store:
             "publishers": sorted({s.publisher for s in summaries if s.publisher}),
             "oldest": min(dates, default=None),
             "newest": max(dates, default=None),
-            "size_bytes": sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()),
+            "size_bytes": _size(self.folder),
         }
 
 
@@ -199,6 +201,16 @@ def embedded_text(title: str, passage: Passage) -> str:
     """What stands for a passage in the vector space: its text, with title and section as context."""
     heads = [head for head in (title, passage.section) if head and not passage.text.startswith(head)]
     return "\n".join([*dict.fromkeys(heads), passage.text])
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files; those that a writer takes away meanwhile do not count."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(parent, name).stat().st_size
+    return total
 
 
 def _create(folder: Path, embedder: Embedder) -> Catalogue:

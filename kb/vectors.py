@@ -74,11 +74,7 @@ class VectorIndex:
             if generation != self._generation:
                 self.close()
                 self._generation = generation
-            collection = self._open(create=False)
-            limit = min(limit, collection.count())
-            if limit == 0:
-                return []
-            result = collection.query(
+            result = self._open(create=False).query(
                 query_embeddings=vector[None, :], n_results=limit, include=["distances"]
             )
             distances = result["distances"] or [[]]
@@ -121,8 +117,8 @@ class VectorIndex:
         with self._lock:
             if self._client is not None:
                 self._client.close()
-            _open_paths.discard(self._path)
-            self._path, self._client, self._collection = "", None, None
+                _open_paths.discard(self._path)
+            self._client = self._collection = None
 
     def _open(self, *, create: bool = True) -> Collection:
         if self._collection is None:
@@ -135,7 +131,8 @@ class VectorIndex:
             import chromadb
             from chromadb.config import Settings
 
-            self.close()  # what an attempt that failed left, so that attempts do not pile up
+            self.close()  # a client whose collection was cleared or could not be had
+            # Where Chroma fails to open a path it keeps what failed: such a spelling stays taken.
             self._path = _unused_spelling(self.folder)
             settings = Settings(anonymized_telemetry=False)
             client = cast("Client", chromadb.PersistentClient(self._path, settings=settings))

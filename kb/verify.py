@@ -44,7 +44,8 @@ _NEGATION = re.compile(
 _AT_LEAST = re.compile(
     r"\b(?:over|more than|at least|above|exceed(?:s|ed|ing)?|upwards? of)\s+$", re.IGNORECASE
 )
-_AT_MOST = re.compile(r"\b(?:under|less than|fewer than|at most|below|up to|no more than)\s+$", re.IGNORECASE)
+# "up to 256" is not here: it names a ceiling, and a source with the ceiling 128 says something else.
+_AT_MOST = re.compile(r"\b(?:under|less than|fewer than|below)\s+$", re.IGNORECASE)
 _ABOUT = re.compile(
     r"\b(?:about|around|roughly|some|nearly|almost|approximately|close to|an estimated)\s+$", re.IGNORECASE
 )
@@ -165,12 +166,8 @@ def _shared(claim: str, evidence: Candidate) -> float:
 
 def _amounts_differ(claim: str, evidence: str) -> str | None:
     """The first amount of the claim for which the evidence has another one of the same unit instead."""
-    there = [a for a in amounts(evidence) if a.kind != "year"]
-    mine = [a for a in amounts(claim) if a.kind != "year"]
-    dated = [d for text in (claim, evidence) for d in dates(text)]
+    there, mine = _quantities(evidence), _quantities(claim)
     for amount in mine:
-        if amount.kind == "count" and any(d.start <= amount.start < d.end for d in dated):
-            continue
         same_unit = [a for a in there if (a.kind, a.unit) == (amount.kind, amount.unit)]
         if amount.kind == "count":
             same_unit = [a for a in same_unit if _counted(evidence, a) & _counted(claim, amount)]
@@ -179,6 +176,17 @@ def _amounts_differ(claim: str, evidence: str) -> str | None:
             said, claimed = evidence[free[0].start : free[0].end], claim[amount.start : amount.end]
             return f"The source says {said}, the claim says {claimed}."
     return None
+
+
+def _quantities(text: str) -> list[Amount]:
+    """The amounts in a text that are no part of a date."""
+    dated = dates(text)
+    return [
+        a
+        for a in amounts(text)
+        if a.kind != "year"
+        and not (a.kind == "count" and any(d.start <= a.start < d.end for d in dated))
+    ]
 
 
 def _equal(one: Amount, other: Amount) -> bool:

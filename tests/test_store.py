@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from kb import retrieve
-from kb.catalogue import FILE_NAME, Catalogue
+from kb.catalogue import FILE_NAME, Catalogue, storage_errors
 from kb.errors import Busy, EmbedderMismatch, KBError, KnowledgeBaseError, NoSuchDocument, StorageError
 from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
@@ -516,6 +516,21 @@ def test_the_lock_names_its_holder_and_is_freed(store: Store) -> None:
         replace(other, version(0))
 
 
+def test_a_writer_sees_what_another_one_wrote_before_it(store: Store) -> None:
+    replace(store, version(0))
+    hits(store, "harbour")
+    # More than Chroma keeps in its log: what it has in memory of the index is out of date.
+    long = written("long", *[f"Pier {n} of the harbour is {n * 7} metres long." for n in range(1200)])
+    with opened(store.folder) as other:
+        replace(other, change(long))
+    with store.writer() as writer:
+        writer.remove(["report"])
+    vector = store.embedder.embed([f"Harbour\n{long[1][700].text}"])[0]
+    found = store.vectors.nearest(vector, 5, generation=store.catalogue.generation())
+    assert len(found) == 5
+    assert found[0][1] > 0.999
+
+
 def test_a_writer_may_wait_for_the_other(store: Store) -> None:
     holds, free = threading.Event(), threading.Event()
 
@@ -687,6 +702,38 @@ def test_threads_that_ended_leave_no_open_file(store: Store) -> None:
     for _ in range(30):
         ask()
     assert files() <= before + 4
+
+
+def test_rebuilding_leaves_no_open_file(store: Store) -> None:
+    replace(store, version(0))
+
+    def files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with store.writer() as writer:
+        writer.rebuild_vectors()
+        before = files()
+        for _ in range(5):
+            writer.rebuild_vectors()
+        assert files() <= before + 2
+
+
+def test_a_file_that_is_gone_when_it_is_measured_does_not_matter(store: Store) -> None:
+    (store.folder / "vanished").symlink_to(store.folder / "nowhere")
+    assert store.info()["size_bytes"] > 0
+
+
+def test_half_a_letter_is_found_nowhere(store: Store) -> None:
+    replace(store, version(0))
+    with pytest.raises(NoSuchDocument):
+        store.catalogue.document("report\udcff")
+    assert hits(store, "harbour", filters=Filters(publishers=("\udcff",))) == []
+
+
+def test_the_cure_does_not_depend_on_the_name_of_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as error, storage_errors(tmp_path):
+        raise PermissionError(13, "Permission denied", "/home/fuller/kb")
+    assert "may write" in error.value.cure
 
 
 def test_a_closed_store_opens_again_by_itself(store: Store) -> None:

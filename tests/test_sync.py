@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -404,3 +405,12 @@ def test_urls_that_fail(store: Store, site: str, monkeypatch: pytest.MonkeyPatch
     assert [failure.source for failure in report.failed] == urls
     assert "404" in report.failed[0].error
     assert ids(store) == [f"{site}/latin"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a file have a name that is no text")
+def test_a_name_that_is_no_text_costs_only_its_file(store: Store, folder: Path) -> None:
+    write(folder / "good.txt", "The ferry sails at nine.")
+    (folder / os.fsdecode(b"bad\xff.txt")).write_text("The ferry sails at ten.")
+    report = ingest([str(folder)], store)
+    assert (report.added, ids(store)) == (1, ["good.txt"])
+    assert "not valid UTF-8" in report.failed[0].error

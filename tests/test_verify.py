@@ -11,6 +11,7 @@ from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
 from kb.store import Store
 from kb.types import Filters, Verdict
+from kb.verify import _amounts_differ as amounts_differ
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +194,19 @@ def test_what_cannot_be_checked_says_so(kb: KnowledgeBase, text: str) -> None:
 def test_only_questions_is_no_error(kb: KnowledgeBase) -> None:
     report = kb.check("Is it so? Why?")
     assert (report.claims, report.error) == ((), None)
+
+
+def test_another_ceiling_is_another_claim(starter: KnowledgeBase) -> None:
+    (verdict,) = starter.check("Each Prometheus server holds up to 256 terabytes of memory.").claims
+    assert verdict.verdict == "contradicted"
+    assert "128 terabytes" in verdict.explanation
+    assert "256 terabytes" in verdict.explanation
+    (verdict,) = starter.check("Each Prometheus server holds up to 128 terabytes of memory.").claims
+    assert verdict.verdict == "supported"
+
+
+def test_a_date_in_the_source_does_not_hide_a_figure_of_the_claim() -> None:
+    # The "12" stands as far from the beginning as the source's date does.
+    found = amounts_differ("The port has 12 cranes.", "On 3 March 2026 the port had 15 cranes.")
+    assert found == "The source says 15, the claim says 12."
+    assert amounts_differ("The port had 3 cranes.", "On 3 March 2026 the port had 3 cranes.") is None
