@@ -26,6 +26,7 @@ import uvicorn
 from gradio.events import api
 
 from kb import render
+from kb.batch import iso_date
 from kb.errors import KBError
 from kb.question import MAX_CHARACTERS as QUESTION_LIMIT
 from kb.settings import Settings, load_settings
@@ -145,7 +146,10 @@ class Desk:
             question, status (answered, not_found or error), answer, sentences, citations, passages,
             confidence, notices, model, seconds and error.
         """
-        filters = _filters(source, document_id, after, before)
+        try:
+            filters = _filters(source, document_id, after, before)
+        except KBError as error:
+            return Answer(question, "error", error=str(error)).to_dict()
         return self.reply(question, _turns_sent(history or []), filters).to_dict()
 
     def api_check(
@@ -247,8 +251,8 @@ def _filters(source: str, document_id: str, after: str, before: str) -> Filters:
     return Filters(
         publishers=(source,) if source else (),
         document_ids=(document_id,) if document_id else (),
-        after=after or None,
-        before=before or None,
+        after=iso_date(after) if after else None,
+        before=iso_date(before, last=True) if before else None,
     )
 
 

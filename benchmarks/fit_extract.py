@@ -6,8 +6,9 @@
 *order* ranks all candidates by their features: a softmax over the candidates of a question. *answerable* says
 how likely the best candidate is right: logistic regression. Both are fitted and measured in five folds by
 paragraph. Both collections count equally, and so do questions that have an answer and those that have none
-(the order is fitted on all with the rarer collection three times). The threshold is the one with
-the best balance of right answers given and impossible questions refused on the folds that were left out.
+(the order is fitted on all with the rarer collection three times). The threshold is the most careful one
+within a standard error of the best balance of right answers given and impossible questions refused, on the
+folds that were left out.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:
         summaries, firsts = summarise(asked, order)
         model = logistic(summaries[train], firsts[train], weight[train])
         right[test], probability[test] = firsts[test], model.probability(summaries[test])
-    threshold = best_threshold(probability, right, ~possible, weight)
+    threshold = best_threshold(probability, right, ~possible, weight, [test for _, test in folds])
     order = fit_order(_balanced(asked))
     summaries, firsts = summarise(asked, order)
     model = logistic(summaries, firsts, weight)
@@ -155,14 +156,30 @@ def logistic(x: Array, y: Mask, weight: Array) -> Logistic:
     return Logistic(mean, scale, model.coef_[0], float(model.intercept_[0]))
 
 
-def best_threshold(probability: Array, right: Mask, impossible: Mask, weight: Array) -> float:
-    """Where the share of right answers given and of impossible questions refused is largest in sum."""
+def best_threshold(
+    probability: Array, right: Mask, impossible: Mask, weight: Array, folds: Sequence[NDArray[np.int64]]
+) -> float:
+    """The most careful threshold within one standard error of the best balance.
 
-    def share(mask: Mask, part: Mask) -> float:
-        return float(np.average(mask[part], weights=weight[part]))
-
+    What is balanced is the share of right answers given and of impossible questions refused. Of thresholds
+    that the folds cannot tell apart the highest is taken, since of the two mistakes a refusal is the lesser;
+    the rule is that of Breiman, Friedman, Olshen and Stone (Classification and Regression Trees, 1984).
+    """
     grid = np.quantile(probability, np.linspace(0.02, 0.98, 97))
-    return float(max(grid, key=lambda t: share(probability >= t, right) + share(probability < t, impossible)))
+
+    def share(mask: Mask, part: Mask, fold: NDArray[np.int64]) -> float:
+        inside = fold[part[fold]]
+        return float(np.average(mask[inside], weights=weight[inside]))
+
+    balance = np.array(
+        [
+            [(share(probability >= t, right, f) + share(probability < t, impossible, f)) / 2 for f in folds]
+            for t in grid
+        ]
+    )
+    mean, error = balance.mean(axis=1), balance.std(axis=1, ddof=1) / np.sqrt(len(folds))
+    best = int(mean.argmax())
+    return float(grid[mean >= mean[best] - error[best]].max())
 
 
 def calibration_error(probability: Array, right: Mask, weight: Array, bins: int = 10) -> float:

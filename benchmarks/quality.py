@@ -155,7 +155,7 @@ def _best_threshold(sets: Sequence[tuple[list[Row], list[Row]]]) -> float:
         parts.append((similar, np.array([q["answerable"] for q in queries])))
 
     def balance(threshold: float) -> float:
-        return sum((s >= threshold)[yes].mean() + (s < threshold)[~yes].mean() for s, yes in parts)
+        return float(sum((s >= threshold)[yes].mean() + (s < threshold)[~yes].mean() for s, yes in parts))
 
     return float(max(np.unique(np.concatenate([s for s, _ in parts])), key=balance))
 

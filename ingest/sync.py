@@ -164,9 +164,20 @@ def _prune(store: Store, writer: Writer, folders: Sequence[Path]) -> int:
     gone = [
         origin
         for origin in store.catalogue.origins()
-        if any(Path(origin).is_relative_to(folder) for folder in folders) and not os.path.lexists(origin)
+        if any(Path(origin).is_relative_to(folder) for folder in folders) and _is_gone(origin)
     ]
     return writer.remove_origins(gone) if gone else 0
+
+
+def _is_gone(path: str) -> bool:
+    """Whether there is no such file; one that may not be looked at just now counts as there."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 # ----------------------------------------------------------------------------------------- reading

@@ -25,6 +25,7 @@ from datetime import date
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
+from kb import __version__
 from kb.errors import KBError, SourceError, UsageError
 from kb.question import MAX_CHARACTERS
 from kb.types import Answer, CheckReport, Failure, Filters, Turn
@@ -122,7 +123,9 @@ def run_batch(
     table = read_table(source, mode)
     info = kb.info()
     generation = info.get("generation")
-    state = _digest([generation, info.get("embedder"), mode, top, asdict(filters)])
+    # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
+    identity = [str(Path(str(info.get("folder", ""))).resolve()), info.get("documents"), info.get("passages")]
+    state = _digest([identity, generation, info.get("embedder"), __version__, mode, top, asdict(filters)])
     with Journal(journal_path(target), state=state) as journal:
         sound = [row for row in table.rows if row.error is None]
         todo = [row for row in sound if row.key not in journal]

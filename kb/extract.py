@@ -30,7 +30,7 @@ from kb.types import Answer, Citation, Hit, Sentence
 Matrix = NDArray[np.float64]
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
-READ = 10  # hits whose sentences are candidates
+READ = 10  # hits asked for; all that come are read
 MAX_WORDS = 80
 MAX_WORDS_LIST = 110
 MAX_SENTENCES = 3
@@ -74,7 +74,7 @@ class Reading:
 
 def candidates(hits: Sequence[Hit]) -> list[Candidate]:
     """The sentences of the hits that can stand in an answer: no headings, no questions."""
-    return [candidate for hit in hits[:READ] for candidate in _of_hit(hit)]
+    return [candidate for hit in hits for candidate in _of_hit(hit)]
 
 
 def _of_hit(hit: Hit) -> list[Candidate]:
@@ -112,8 +112,9 @@ def _is_heading(text: str, hit: Hit) -> bool:
     """Whether a line is a title rather than something said: short, and without figures or an end."""
     if text in (hit.passage.section, hit.source.title):
         return True
+    # A list item or a table row is short too, and can be an answer.
     return len(text.split()) <= 8 and not re.search(
-        r"[\d|:;,]|[.!?\u2026\u3002][\"'\u201d\u2019)\]]*$|^[-*\u2022]", text
+        r"[\d|;,]|[.!?\u2026\u3002][\"'\u201d\u2019)\]]*$|^[-*\u2022]", text
     )
 
 
@@ -346,6 +347,18 @@ def load_model() -> Model:
     )
 
 
+# What is left of the probability when the names in a question stand in none of the best hits: what was found
+# of others is no answer to a question about somebody of whom nothing was found. Set by hand.
+UNNAMED = 0.3
+
+
+def _names_missing(question: Question, hits: Sequence[Hit]) -> bool:
+    """Whether at least half of the question's names stand nowhere in the hits."""
+    there = frozenset().union(*(_hit_stems(hit) for hit in hits))
+    missing = [name for name in question.names if not any(w.stem in there for w in content_words(name))]
+    return bool(missing) and 2 * len(missing) >= len(question.names)
+
+
 # What it is worth (in log odds) that a document asks the very question and the sentence stands in its
 # answer. Set by hand: the data that the rest is fitted on has no such blocks.
 FAQ_BONUS = 6.0
@@ -370,6 +383,8 @@ def read(question: Question, weights: Weights, hits: Sequence[Hit], embed: Embed
     order = rows @ model.order + np.array([FAQ_BONUS * _asked_there(question, weights, c) for c in found])
     best = np.argsort(-order, kind="stable")
     probability = model.probability(summarise(weights, hits, order))
+    if _names_missing(question, hits):
+        probability *= UNNAMED
     return Reading(tuple(found[i] for i in best), tuple(float(order[i]) for i in best), probability)
 
 
@@ -428,14 +443,17 @@ def choose(question: Question, reading: Reading) -> list[Candidate]:
     if best.faq and weigh_alike(question, best.faq):
         answer = _within(_of_passage(reading, best), MAX_WORDS_LIST, MAX_SENTENCES_LIST)
         return [*answer, *_from_the_body(reading, answer)]
-    chosen = _with_lead(reading, best)
+    lead = _with_lead(reading, best)
+    rest: list[Candidate] = []
     for candidate, score in zip(reading.candidates[1:], reading.scores[1:], strict=True):
-        if score < reading.scores[0] - NEAR or len(chosen) >= most:
+        if score < reading.scores[0] - NEAR or len(lead) + len(rest) >= most:
             break
-        if not any(_alike(candidate, c) for c in chosen):
-            chosen = _within([*chosen, candidate], most_words, most)
-    first = {c.hit.passage.document_id: n for n, c in reversed(list(enumerate(reading.candidates)))}
-    return sorted(chosen, key=lambda c: (first[c.hit.passage.document_id], c.start))
+        # A row of a table can be the answer, but does not go on with one.
+        if " | " not in candidate.text and not any(_alike(candidate, c) for c in (*lead, *rest)):
+            rest = _within([*lead, *rest, candidate], most_words, most)[len(lead) :]
+    place = {c.hit.passage.document_id: n for n, c in reversed(list(enumerate(reading.candidates)))}
+    # The best sentence comes first; the others by document, in the order in which they stand there.
+    return [*lead, *sorted(rest, key=lambda c: (place[c.hit.passage.document_id], c.start))]
 
 
 BEARING = 0.4  # of its content words, what a sentence must share with an answer to bear it out
@@ -469,11 +487,11 @@ def _from_the_body(reading: Reading, answer: list[Candidate]) -> list[Candidate]
 
 
 def _with_lead(reading: Reading, candidate: Candidate) -> list[Candidate]:
-    """The sentence, and the one before it if it cannot be understood alone ("It is ...")."""
-    if not _POINTS_BACK.match(candidate.text):
-        return [candidate]
+    """The sentence, after the one before it if it cannot be understood alone ("It is ...")."""
     before = [c for c in _of_passage(reading, candidate) if c.index == candidate.index - 1]
-    return _within([candidate, *before], MAX_WORDS, 2)
+    if not _POINTS_BACK.match(candidate.text) or len(_within([candidate, *before], MAX_WORDS, 2)) < 2:
+        return [candidate]
+    return [*before, candidate]
 
 
 def _within(sentences: Sequence[Candidate], most_words: int, most: int) -> list[Candidate]:
@@ -500,7 +518,7 @@ def disagreements(question: Question, reading: Reading) -> tuple[str, ...]:
     for candidate, score in zip(reading.candidates[:8], reading.scores[:8], strict=True):
         if score < reading.scores[0] - NEAR:
             break
-        value = _value(question, candidate)
+        value = _value(question, candidate) if _about_it(question, candidate) else None
         if value and candidate.hit.passage.document_id not in {
             c.hit.passage.document_id for _, c in values.values()
         }:
@@ -509,6 +527,12 @@ def disagreements(question: Question, reading: Reading) -> tuple[str, ...]:
         return ()
     parts = [f"{shown} ({_named(c)})" for shown, c in values.values()]
     return ("Sources differ: " + "; ".join(parts) + ".",)
+
+
+def _about_it(question: Question, candidate: Candidate) -> bool:
+    """Whether a sentence speaks of what was asked: most content words of the question stand in it."""
+    asked = {w.stem for w in question.words}
+    return len(asked & candidate.stems) >= 0.6 * len(asked)
 
 
 def _value(question: Question, candidate: Candidate) -> tuple[str, str] | None:

@@ -87,6 +87,8 @@ class KnowledgeBase:
     def _answer(self, text: str, filters: Filters, history: Sequence[Turn], top: int) -> Answer:
         question, notices = self._understand(text, history)
         hits, weights = self._hits(question, filters, max(top, extract.READ))
+        if filters and not hits and not self.store.catalogue.matching(filters):
+            notices = (*notices, "No document matches the filter.")
         model = extract.load_model()
         reading = extract.read(question, weights, hits, self._embed, model)
         hits = reread(hits, list(dict.fromkeys(c.hit.passage for c in reading.candidates)))

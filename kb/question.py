@@ -118,7 +118,9 @@ _POINTERS = word_set(
     """
 )
 _LINKS = re.compile(
-    r"^(?:and|but|so|or|also|what about|how about|then|why|when|where|who|how)\b[\s,]*", re.IGNORECASE
+    r"(?:and|but|so|or|also|then|what about|how about)\b"
+    r"|(?:with|for|by|to|from|of|in|on|at|until|since) (?:which|wh)",
+    re.IGNORECASE,
 )
 
 
@@ -126,7 +128,8 @@ def stand_alone(text: str, history: Sequence[Turn]) -> str:
     """A follow-up with the words it leans on put in front; anything else as it is.
 
     A question leans on the turns before it when it points back ("it", "they", "there"), opens with a link
-    ("and ..."), or has too few words of its own to be searched for.
+    ("and ...", "with which ..."), or has no word of its own to be searched for. A short question does not:
+    "What is HBM?" stands alone.
     """
     asked = [turn.content for turn in history if turn.role == "user" and turn.content.strip()]
     if not asked or not _leans_back(text):
@@ -139,7 +142,7 @@ def stand_alone(text: str, history: Sequence[Turn]) -> str:
 
 def _leans_back(text: str) -> bool:
     content = content_words(text)
-    if not content or len(content) < 2:
+    if not content:
         return True
     own_names = names(text)
     if any(word.text.lower() in _POINTERS for word in words(text)) and not own_names:

@@ -23,6 +23,7 @@ POOL = 50  # passages taken from each of the two searches
 _RANK_OFFSET = 20  # the constant k of reciprocal rank fusion; small, since the first ranks matter here
 _READING_COUNTS = 4.0  # rankings that the one by sentences counts for: it has read, the others only matched
 _TRIES = 5  # how often a search begins anew because the library changed under it
+_ALWAYS = 2  # hits of each search that are read in any case
 _EXACT = 20_000  # below this many passages after filtering, every one is scored
 
 
@@ -109,7 +110,10 @@ def _fuse(
     best = 2.0 / (_RANK_OFFSET + 1)
     similarity = dict(dense)
     found = {key for key, _ in lexical}
-    order = sorted(fused, key=lambda key: (-fused[key], -similarity.get(key, -1.0), key))[:limit]
+    order = sorted(fused, key=lambda key: (-fused[key], -similarity.get(key, -1.0), key))
+    # The best of either search is always read, however the other one ranks it.
+    kept = {*order[:limit], *(key for ranking in (dense, lexical) for key, _ in ranking[:_ALWAYS])}
+    order = [key for key in order if key in kept]
     hits = []
     for rank, key in enumerate(order, start=1):
         passage, source = stored[key].passage, stored[key].source

@@ -22,7 +22,7 @@ import numpy as np
 
 from kb.catalogue import Catalogue, Staged
 from kb.embed import Embedder, load_embedder
-from kb.errors import Busy, EmbedderMismatch, NoKnowledgeBase, StorageError
+from kb.errors import Busy, EmbedderMismatch, KBError, NoKnowledgeBase, StorageError
 from kb.settings import Settings
 from kb.types import Document, Passage
 from kb.vectors import FOLDER_NAME, VectorIndex
@@ -68,7 +68,11 @@ class Store:
             catalogue = _create(folder, embedder)
         else:
             catalogue = Catalogue.open(folder)
-        _check_embedder(catalogue, embedder)
+        try:
+            _check_embedder(catalogue, embedder)
+        except KBError:
+            catalogue.close()
+            raise
         vectors = VectorIndex(folder / FOLDER_NAME, embedder=embedder.name, dimension=embedder.dimension)
         return cls(folder, catalogue, vectors, embedder)
 

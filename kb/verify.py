@@ -184,8 +184,7 @@ def _quantities(text: str) -> list[Amount]:
     return [
         a
         for a in amounts(text)
-        if a.kind != "year"
-        and not (a.kind == "count" and any(d.start <= a.start < d.end for d in dated))
+        if a.kind != "year" and not (a.kind == "count" and any(d.start <= a.start < d.end for d in dated))
     ]
 
 

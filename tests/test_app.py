@@ -91,6 +91,15 @@ def test_check_and_search_give_the_contract(client: Client, fake: FakeLibrary) -
     assert found == [hit.to_dict() for hit in fake.search("ferry lorries", top=2)]
 
 
+def test_a_date_that_is_none_is_named(client: Client) -> None:
+    answer = client.predict(question=COST, after="in April", api_name="/ask")
+    assert answer["status"] == "error"
+    assert "in April" in answer["error"]
+    assert "is not a date" in client.predict(text=COST, before="2026-13", api_name="/check")["error"]
+    with pytest.raises(AppError, match="is not a date"):
+        client.predict(query=COST, before="2026-13", api_name="/search")
+
+
 def test_what_is_too_long_is_refused_politely(client: Client) -> None:
     answer = client.predict(question="why " * 600, api_name="/ask")
     assert answer["status"] == "error"

@@ -266,7 +266,19 @@ def test_dates_may_be_short(text: str, first: str, last: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "26", "2026-13", "2026-02-30", "28.04.2026", "0000", "2026-00", "2026-04-00", "2026-04-28T10:00"]
+    "text",
+    [
+        "",
+        "soon",
+        "26",
+        "2026-13",
+        "2026-02-30",
+        "28.04.2026",
+        "0000",
+        "2026-00",
+        "2026-04-00",
+        "2026-04-28T10:00",
+    ],
 )
 def test_what_is_no_date(text: str) -> None:
     with pytest.raises(UsageError, match="2026-04-28"):

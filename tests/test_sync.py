@@ -414,3 +414,23 @@ def test_a_name_that_is_no_text_costs_only_its_file(store: Store, folder: Path) 
     report = ingest([str(folder)], store)
     assert (report.added, ids(store)) == (1, ["good.txt"])
     assert "not valid UTF-8" in report.failed[0].error
+
+
+def test_prune_keeps_what_it_may_not_look_at(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = write(folder / "gone.txt", "The ferry sails at nine.")
+    locked = write(folder / "locked" / "note.txt", "The ferry sails at ten.")
+    ingest([str(folder)], store)
+    look, unseen = os.lstat, str(locked.resolve())
+
+    def lstat(path, **options):  # type: ignore[no-untyped-def]
+        if str(path) == unseen:
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, **options)
+
+    gone.unlink()
+    locked.unlink()
+    monkeypatch.setattr(os, "lstat", lstat)
+    assert ingest([str(folder)], store, prune=True).removed == 1
+    assert ids(store) == ["locked/note.txt"]
