@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
 from kb import __version__
-from kb.errors import KBError, SourceError, UsageError
+from kb.errors import Busy, KBError, SourceError, UsageError
 from kb.question import MAX_CHARACTERS
 from kb.types import Answer, CheckReport, Failure, Filters, Turn
 
@@ -124,9 +124,10 @@ def run_batch(
     info = kb.info()
     generation = info.get("generation")
     # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
-    identity = [str(Path(str(info.get("folder", ""))).resolve()), info.get("documents"), info.get("passages")]
+    folder = info.get("folder")
+    identity = [folder and str(Path(folder).resolve()), info.get("documents"), info.get("passages")]
     state = _digest([identity, generation, info.get("embedder"), __version__, mode, top, asdict(filters)])
-    with Journal(journal_path(target), state=state) as journal:
+    with _only_one(target), Journal(journal_path(target), state=state) as journal:
         sound = [row for row in table.rows if row.error is None]
         todo = [row for row in sound if row.key not in journal]
         _say_what_is_resumed(journal, sound, todo)
@@ -445,6 +446,23 @@ def _has_failed(result: Result) -> bool:
 
 
 # --- the journal -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _only_one(target: Path) -> Iterator[None]:
+    """Keep a second batch from writing the same output at the same time; raises ``Busy``."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Busy(f"another batch is writing {target}", "wait until it has finished") from None
+    try:
+        yield
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 class Journal:

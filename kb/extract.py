@@ -1,6 +1,6 @@
 """Answers without a model: the sentences that answer, quoted and cited, or a refusal.
 
-Every sentence of the best passages is a candidate. A candidate is described by a few dozen numbers
+Every sentence of the best passages is a candidate. A candidate is described by some twenty numbers
 (``FEATURES``: what of the question it holds, how near it is in meaning, whether it has the kind of thing
 that was asked for), and two small fitted models read them: one orders the candidates, the other says how
 likely the best one answers at all. Below its threshold the answer is a refusal. Weights, threshold and

@@ -50,7 +50,7 @@ def _nearest(word: Word, catalogue: Catalogue) -> str | None:
         if (
             stem.isalpha()
             and len(stem) >= _SHORTEST - 1
-            and 0 <= len(typed) - len(stem) + allowed <= 4 + allowed
+            and 0 <= len(typed) - len(stem) + allowed <= 6 + allowed
         ):
             distance = min(
                 OSA.distance(typed[: len(stem) + n], stem, score_cutoff=allowed + 1) for n in (-1, 0, 1)

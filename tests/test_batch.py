@@ -572,3 +572,13 @@ def test_csv_reads_back_as_it_was(tmp_path: Path) -> None:
     source.write_text(buffer.getvalue(), encoding="utf-8", newline="")
     run_batch(Oracle(), source, target)
     assert rows(target)[0]["note"] == note
+
+
+def test_a_second_batch_onto_the_same_output_is_told_to_wait(tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    from kb.errors import Busy
+
+    (tmp_path / "in.txt").write_text("Who?\n")
+    with FileLock(tmp_path / ".out.csv.lock"), pytest.raises(Busy, match=r"out\.csv"):
+        run_batch(Oracle(), tmp_path / "in.txt", tmp_path / "out.csv")
