@@ -146,6 +146,9 @@ _REASON = re.compile(
     r"|leads? to|led to|reason|means? that|helps?|allows?|makes?)\b",
     re.IGNORECASE,
 )
+_PRICE = re.compile(
+    r"\b(?:price|prices|cost|costs|pay|paid|spend|spent|worth|revenue|budget|fee)\b", re.IGNORECASE
+)
 _PLACE = re.compile(r"\b(?:in|at|near|from|to|across|outside|inside|on)\s+(?:the\s+)?[A-Z]")
 _POINTS_BACK = re.compile(
     r"(?:it|they|he|she|this|these|those|that|such|its|their|his|her|here|there"
@@ -267,7 +270,11 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
         case "where":
             found = new_name and bool(_PLACE.search(c.text))
         case "how_many" | "how_much":
-            found = c.has_amount and any(fold(c.text[a.start : a.end]) not in asked for a in amounts(c.text))
+            money = question.kind == "how_much" and bool(_PRICE.search(question.text))
+            new = [
+                a for a in amounts(c.text) if fold(c.text[a.start : a.end]) not in asked and a.kind != "year"
+            ]
+            found = any(a.kind == "money" for a in new) if money else bool(new)
         case "why":
             found = bool(_REASON.search(c.text))
         case _:
@@ -350,6 +357,9 @@ def load_model() -> Model:
 # What is left of the probability when the names in a question stand in none of the best hits: what was found
 # of others is no answer to a question about somebody of whom nothing was found. Set by hand.
 UNNAMED = 0.3
+# ... and when the best sentence has nothing of the kind that is asked for: no date for "when", no number for
+# "how many".
+UNFIT = 0.5
 
 
 def _names_missing(question: Question, hits: Sequence[Hit]) -> bool:
@@ -385,6 +395,8 @@ def read(question: Question, weights: Weights, hits: Sequence[Hit], embed: Embed
     probability = model.probability(summarise(weights, hits, order))
     if _names_missing(question, hits):
         probability *= UNNAMED
+    if question.kind in {"when", "how_many", "how_much"} and rows[best[0], FEATURES.index("kind_missing")]:
+        probability *= UNFIT
     return Reading(tuple(found[i] for i in best), tuple(float(order[i]) for i in best), probability)
 
 
