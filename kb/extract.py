@@ -362,6 +362,10 @@ UNNAMED = 0.3
 UNFIT = 0.5
 
 
+def _unfit(question: Question, candidate: Candidate) -> bool:
+    return question.kind in {"when", "how_many", "how_much"} and bool(_kind(question, candidate)[1])
+
+
 def _names_missing(question: Question, hits: Sequence[Hit]) -> bool:
     """Whether at least half of the question's names stand nowhere in the hits."""
     there = frozenset().union(*(_hit_stems(hit) for hit in hits))
@@ -393,9 +397,11 @@ def read(question: Question, weights: Weights, hits: Sequence[Hit], embed: Embed
     order = rows @ model.order + np.array([FAQ_BONUS * _asked_there(question, weights, c) for c in found])
     best = np.argsort(-order, kind="stable")
     probability = model.probability(summarise(weights, hits, order))
+    first = found[best[0]]
     if _names_missing(question, hits):
         probability *= UNNAMED
-    if question.kind in {"when", "how_many", "how_much"} and rows[best[0], FEATURES.index("kind_missing")]:
+    # A document's own answer to the very question may well be that there is no date.
+    if _unfit(question, first) and not _asked_there(question, weights, first):
         probability *= UNFIT
     return Reading(tuple(found[i] for i in best), tuple(float(order[i]) for i in best), probability)
 

@@ -153,10 +153,10 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
     [
         ("a\r\nb\rc", "a\nb\nc"),
         ("a\u2028b\u2029c\x0bd\x0ce\x85f", "a\nb\nc\nd\ne\nf"),
-        ("\ufeffa\x00b\u200bc", "abc"),
+        ("\ufeffa\x00bc", "abc"),
         ("data\u00adcenter", "datacenter"),
         ("e\u0301", "é"),
-        ("a \u200b\nb", "a\nb"),
+        ("a\u200bb", "a\u200bb"),  # a quote is letter by letter what the source has
         ("  a \n\n\n\n b  ", "a\n\n b"),
         ("\ud800a", "a"),
         ("می\u200cخواهم", "می\u200cخواهم"),
