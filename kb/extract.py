@@ -160,7 +160,6 @@ FEATURES = (
     "covered",
     "covered_nearby",
     "covered_passage",
-    "covered_heading",
     "names",
     "names_nearby",
     "numbers",
@@ -177,7 +176,6 @@ FEATURES = (
     "short",
     "points_back",
     "opens_passage",
-    "faq",
 )
 
 
@@ -217,7 +215,6 @@ def _row(question: Question, weights: Weights, c: Candidate, cosine: float, near
         weights.coverage(c.stems),
         weights.coverage(around),
         weights.coverage(whole.stems | heading.stems),
-        weights.coverage(heading.stems),
         _share(own_names, fold(c.text)),
         _share(own_names, fold(f"{_about(c.hit)} {passage.text}")),
         _share(frozenset(numbers), fold(f"{c.before} {c.text} {c.after}")),
@@ -234,7 +231,6 @@ def _row(question: Question, weights: Weights, c: Candidate, cosine: float, near
         float(length < 5),
         float(bool(_POINTS_BACK.match(c.text))),
         float(c.index == 0),
-        weights.coverage(_traits(c.faq).stems) if c.faq else 0.0,
     ]
 
 
@@ -458,7 +454,7 @@ def choose(question: Question, reading: Reading) -> list[Candidate]:
     most_words, most = (
         (MAX_WORDS_LIST, MAX_SENTENCES_LIST) if question.wants_list else (MAX_WORDS, MAX_SENTENCES)
     )
-    if best.faq and weigh_alike(question, best.faq):
+    if best.faq and _same_question(question, best.faq):
         answer = _within(_of_passage(reading, best), MAX_WORDS_LIST, MAX_SENTENCES_LIST)
         return [*answer, *_from_the_body(reading, answer)]
     lead = _with_lead(reading, best)
@@ -478,7 +474,7 @@ BEARING = 0.4  # of its content words, what a sentence must share with an answer
 NEAR = 1.5  # a further sentence may be this much (in log odds) less likely the answer than the best one
 
 
-def weigh_alike(question: Question, other: str) -> bool:
+def _same_question(question: Question, other: str) -> bool:
     """Whether a FAQ's question asks for what was asked: most of the content words of either are shared."""
     asked, there = {w.stem for w in question.words}, {w.stem for w in content_words(other)}
     return bool(asked and there) and len(asked & there) / min(len(asked), len(there)) >= 0.5
