@@ -73,7 +73,8 @@ class Store:
         except KBError:
             catalogue.close()
             raise
-        vectors = VectorIndex(folder / FOLDER_NAME, embedder=embedder.name, dimension=embedder.dimension)
+        dimension = int(catalogue.meta()["dimension"])
+        vectors = VectorIndex(folder / FOLDER_NAME, embedder=embedder.name, dimension=dimension)
         return cls(folder, catalogue, vectors, embedder)
 
     def close(self) -> None:
@@ -231,8 +232,9 @@ def _create(folder: Path, embedder: Embedder) -> Catalogue:
 
 
 def _check_embedder(catalogue: Catalogue, embedder: Embedder) -> None:
+    # By name alone: to tell its dimension a model may have to be loaded, and a list of documents needs none.
     meta = catalogue.meta()
-    if (meta["embedder"], meta["dimension"]) != (embedder.name, str(embedder.dimension)):
+    if meta["embedder"] != embedder.name:
         raise EmbedderMismatch(
             f"this knowledge base was built with the embedder {meta['embedder']}"
             f" and the settings name {embedder.name}",
