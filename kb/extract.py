@@ -30,7 +30,7 @@ from kb.types import Answer, Citation, Hit, Sentence
 Matrix = NDArray[np.float64]
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
-READ = 10  # hits asked for; all that come are read
+READ = 10  # hits that are searched for and read, however many are reported
 MAX_WORDS = 80
 MAX_WORDS_LIST = 110
 MAX_SENTENCES = 3
@@ -50,7 +50,6 @@ class Candidate:
     index: int
     stems: frozenset[str]
     names: frozenset[str]
-    has_amount: bool
     has_date: bool
 
     @property
@@ -101,7 +100,6 @@ def _of_hit(hit: Hit) -> list[Candidate]:
                 index=index,
                 stems=traits.stems,
                 names=traits.names,
-                has_amount=traits.has_amount,
                 has_date=traits.has_date,
             )
         )
@@ -122,7 +120,6 @@ def _is_heading(text: str, hit: Hit) -> bool:
 class _Traits:
     stems: frozenset[str]
     names: frozenset[str]
-    has_amount: bool
     has_date: bool
     length: int
 
@@ -133,7 +130,6 @@ def _traits(text: str) -> _Traits:
     return _Traits(
         stems=frozenset(w.stem for w in found),
         names=frozenset(fold(text[s:e]) for s, e in names(text)),
-        has_amount=any(a.kind != "year" for a in amounts(text)),
         has_date=bool(dates(text)),
         length=len(found),
     )

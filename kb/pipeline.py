@@ -86,11 +86,14 @@ class KnowledgeBase:
 
     def _answer(self, text: str, filters: Filters, history: Sequence[Turn], top: int) -> Answer:
         question, notices = self._understand(text, history)
-        hits, weights = self._hits(question, filters, max(top, extract.READ))
+        hits, weights = self._hits(question, filters, extract.READ)
         if filters and not hits and not self.store.catalogue.matching(filters):
             notices = (*notices, "No document matches the filter.")
         model = extract.load_model()
         reading = extract.read(question, weights, hits, self._embed, model)
+        if top > len(hits):  # only reported: how many are must not change what is answered
+            read = {hit.passage for hit in hits}
+            hits += [hit for hit in self._hits(question, filters, top)[0] if hit.passage not in read]
         hits = reread(hits, list(dict.fromkeys(c.hit.passage for c in reading.candidates)))
         answer = extract.compose(question, reading, _distinct(hits, top), model)
         return replace(answer, question=text, notices=(*notices, *answer.notices))

@@ -122,6 +122,14 @@ def test_a_follow_up_is_understood(starter: KnowledgeBase) -> None:
     assert "128 terabytes" in answer.text or "128 TB" in answer.text, (alone.text, answer.text)
 
 
+def test_how_many_passages_are_shown_does_not_change_the_answer(starter: KnowledgeBase) -> None:
+    question = "How many terabytes of memory can a Prometheus server hold?"
+    few, many = starter.ask(question, top=3), starter.ask(question, top=60)
+    assert (len(few.hits), len(many.hits)) == (3, 60)
+    assert (few.text, few.citations, few.confidence) == (many.text, many.citations, many.confidence)
+    assert [hit.passage for hit in many.hits[:3]] == [hit.passage for hit in few.hits]
+
+
 def test_filters_narrow_what_is_read(starter: KnowledgeBase) -> None:
     answer = starter.ask(
         "How much will big tech spend in 2026?", filters=Filters(document_ids=("memory-wall.md",))
