@@ -1,13 +1,13 @@
 """Questions as users ask them, made from a set with known answers: for fitting and training.
 
-    python -m benchmarks.asked SQUADSHIFTS.jsonl.gz TREC.jsonl.gz ASKED.pkl [--questions 3600]
+    python -m benchmarks.asked SQUADSHIFTS.jsonl.gz TREC.jsonl.gz ASKED.pkl [--questions 1500]
 
 The shipped models come from SquadShifts (Miller, Krauth, Recht and Schmidt, ICML 2020; one JSON object a
 line with ``context``, ``question`` and ``answers`` [{"text", "start"}]) and from TREC QA as cleaned by Wang,
 Smith and Mitamura (EMNLP 2007; ``question``, ``sentence`` and ``label``), whose sentences are news. All
 sentences of TREC make one knowledge base, whose questions are asked as they are and with their answers
-removed. Questions of SquadShifts are put to knowledge bases of 30, 200 and 1,600 paragraphs (a reader's
-library may be small or large) in several variants:
+removed. Questions of SquadShifts are put to knowledge bases of 30, 200 and 1,600 paragraphs (a library may be
+small or large) in several variants:
 
     asked      as it is; the sentence that holds the answer is right
     compound   joined with one or two other questions of the same knowledge base; either answer is right
@@ -15,6 +15,9 @@ library may be small or large) in several variants:
     compound_removed   both
     altered    with a name, number or word changed for another one, a word turned into its opposite, or a
                "not" put in; nothing is right
+
+Only questions that the reader was not trained on are asked (``exercises.held_out``), and twice as many about
+paragraphs of Wikipedia as about others.
 """
 
 from __future__ import annotations
@@ -23,25 +26,31 @@ import argparse
 import gzip
 import hashlib
 import json
+import multiprocessing
+import os
 import pickle
 import random
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.altered import Thesaurus, negated, swaps_for
+from benchmarks.exercises import held_out
 from ingest.split import split
 from kb import extract
 from kb.question import Question, analyse
+from kb.reader import Marks, Page, Reader
 from kb.retrieve import Weights, search
 from kb.settings import load_settings
 from kb.store import Change, Store
-from kb.text import content_words, names, normalise
+from kb.text import names, normalise
 from kb.types import Document, Hit
 
 SEED = 20261123
@@ -73,30 +82,62 @@ def read(path: Path) -> dict[str, list[Row]]:
     return by_context
 
 
-def ask_all(by_context: dict[str, list[Row]], number: int) -> Iterator[Asked]:
-    """Ask about ``number`` questions, a third of them in knowledge bases of each size."""
-    rng = random.Random(SEED)
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The n-th knowledge base of a size, and how many questions are put to it."""
+
+    size: int
+    n: int
+    questions: int
+
+
+def ask_base(by_context: dict[str, list[Row]], alter: Alterations, base: Base) -> Iterator[Asked]:
+    """Put questions that the reader was not trained on to a knowledge base with some of their paragraphs."""
+    rng = random.Random(f"{SEED} {base.size} {base.n}")
     contexts = sorted(by_context)
-    rng.shuffle(contexts)
+    unseen = [c for c in contexts if held_out(group_of(c)) == "fit"]
+    own = rng.sample(unseen, min(len(unseen), max(10, base.size // 4)))
+    part = list(dict.fromkeys([*own, *rng.sample(contexts, base.size)]))[: base.size]
     settings = load_settings()
-    taken = 0
-    for size, count in SIZES:
-        for _ in range(count):
-            part = [contexts[(taken + i) % len(contexts)] for i in range(size)]
-            taken += size
-            with (
-                tempfile.TemporaryDirectory() as folder,
-                Store.open(Path(folder), settings, create=True) as store,
-            ):
-                fill(store, part)
-                embed = extract.remembering(store.embedder.embed, 10**7)
-                rows = [(i, row) for i, context in enumerate(part) for row in by_context[context]]
-                chosen = rng.sample(rows, min(len(rows), number // len(SIZES) // count))
-                for n, (i, row) in enumerate(chosen):
-                    others = [
-                        (f"d{j}", other) for j, other in (chosen * 2)[n + 1 : n + 1 + rng.randint(1, 2)]
-                    ]
-                    yield from ask(store, embed, (f"d{i}", part[i], row), others, rng)
+    read = Reader(settings.cache).read
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.open(Path(folder), settings, create=True) as store,
+    ):
+        fill(store, part)
+        rows = [(i, row) for i, context in enumerate(own) for row in by_context[context]]
+        often = [2.0 if row["domain"] == "new_wiki" else 0.7 for _, row in rows]
+        wanted = rng.choices(range(len(rows)), often, k=min(len(rows), base.questions))
+        chosen = [rows[i] for i in dict.fromkeys(wanted)]
+        for n, (i, row) in enumerate(chosen):
+            others = [(f"d{j}", other) for j, other in (chosen * 2)[n + 1 : n + 1 + rng.randint(1, 2)]]
+            asker = Asker(store, remembering(read), alter, rng)
+            yield from asker.ask((f"d{i}", part[i], row), others)
+
+
+def remembering(read: extract.Read) -> extract.Read:
+    """``read`` for one question and its variants, each page once."""
+    known: dict[tuple[str, Page], Marks] = {}
+
+    def read_remembered(question: str, pages: Sequence[Page]) -> list[Marks]:
+        new = [page for page in pages if (question, page) not in known]
+        known.update(zip(((question, page) for page in new), read(question, new), strict=True))
+        return [known[question, page] for page in pages]
+
+    return read_remembered
+
+
+class Alterations:
+    """Makes near misses of questions."""
+
+    def __init__(self, by_context: dict[str, list[Row]]) -> None:
+        self._thesaurus = Thesaurus.of(by_context)
+        self._names = sorted({text[s:e] for text in by_context for s, e in names(text)})
+
+    def __call__(self, text: str, context: str, rng: random.Random) -> str | None:
+        swaps = swaps_for(text, context, self._names, self._thesaurus, rng)
+        altered = negated(text) if rng.random() < 0.06 or not swaps else rng.choice(swaps).into(text)
+        return altered if altered and altered.lower() != text.lower() else None
 
 
 def fill(store: Store, contexts: Sequence[str]) -> None:
@@ -108,43 +149,52 @@ def fill(store: Store, contexts: Sequence[str]) -> None:
         writer.replace([Change("data", "1", tuple(documents))])
 
 
-def ask(
-    store: Store,
-    embed: extract.Embed,
-    own: tuple[str, str, Row],
-    others: Sequence[tuple[str, Row]],
-    rng: random.Random,
-) -> Iterator[Asked]:
-    own_id, context, row = own
-    text, group = str(row["question"]).strip(), hashlib.sha256(context.encode()).hexdigest()
-    compound = (
-        ", and ".join(str(r["question"]).strip().rstrip("?") for r in (row, *(r for _, r in others))) + "?"
-    )
-    alone = {own_id: _answers(row)}
-    together = alone | {i: _answers(r) for i, r in others}
-    variants = (
-        ("asked", text, alone),
-        ("removed", text, alone),
-        ("altered", alter(text, context, rng), {}),
-        *(
-            (("compound", compound, together), ("compound_removed", compound, together))
-            if rng.random() < 0.5
-            else ()
-        ),
-    )
-    for variant, asked_text, gold in variants:
-        if asked_text is None:
-            continue
-        question = analyse(asked_text)
-        hits, weights = search(store, question.search_text, question.words, limit=extract.READ + 15)
-        if variant.endswith("removed"):
-            hits = [h for h in hits if h.passage.document_id not in gold]
-            gold = {}
-        found = extract.candidates(_ranked(hits[: extract.READ]))
-        if found:
-            right = [any(a in c.text for a in gold.get(c.hit.passage.document_id, ())) for c in found]
-            rows = extract.features(question, weights, found, embed)
-            yield Asked("squadshifts", group, variant, question, weights, tuple(found), rows, np.array(right))
+@dataclass(frozen=True, slots=True)
+class Asker:
+    store: Store
+    read: extract.Read
+    alter: Alterations
+    rng: random.Random
+
+    def ask(self, own: tuple[str, str, Row], others: Sequence[tuple[str, Row]]) -> Iterator[Asked]:
+        """Ask a question about the paragraph that ``own`` names, in its variants."""
+        own_id, context, row = own
+        text, group = str(row["question"]).strip(), group_of(context)
+        compound = (
+            ", and ".join(str(r["question"]).strip().rstrip("?") for r in (row, *(r for _, r in others)))
+            + "?"
+        )
+        alone = {own_id: _answers(row)}
+        together = alone | {i: _answers(r) for i, r in others}
+        variants = (
+            ("asked", text, alone),
+            ("removed", text, alone),
+            ("altered", self.alter(text, context, self.rng), {}),
+            *(
+                (("compound", compound, together), ("compound_removed", compound, together))
+                if self.rng.random() < 0.5
+                else ()
+            ),
+        )
+        for variant, asked_text, gold in variants:
+            if asked_text is None:
+                continue
+            question = analyse(asked_text)
+            hits, weights = search(self.store, question.search_text, question.words, limit=extract.READ + 15)
+            if variant.endswith("removed"):
+                hits = [h for h in hits if h.passage.document_id not in gold]
+                gold = {}
+            found = extract.candidates(_ranked(hits[: extract.READ]))
+            if found:
+                right = [any(a in c.text for a in gold.get(c.hit.passage.document_id, ())) for c in found]
+                rows = extract.features(question, weights, found, extract.mark(question, found, self.read))
+                yield Asked(
+                    "squadshifts", group, variant, question, weights, tuple(found), rows, np.array(right)
+                )
+
+
+def group_of(context: str) -> str:
+    return hashlib.sha256(context.encode()).hexdigest()
 
 
 def _answers(row: Row) -> set[str]:
@@ -156,102 +206,28 @@ def _ranked(hits: list[Hit]) -> list[Hit]:
     return [replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1)]
 
 
-_PAIRS = """
-first/last before/after most/least more/fewer increase/decrease increased/decreased north/south
-northern/southern
-east/west eastern/western largest/smallest larger/smaller highest/lowest higher/lower maximum/minimum win/lose
-won/lost start/end started/ended began/ended best/worst oldest/youngest older/younger earliest/latest
-earlier/later always/never allowed/forbidden male/female buy/sell bought/sold gain/lose long/short hot/cold
-positive/negative above/below good/bad easy/hard cheap/expensive same/different include/exclude strong/weak
-advantages/disadvantages advantage/disadvantage present/absent like/dislike major/minor public/private
-"""
-_OPPOSITES = {
-    word: other
-    for pair in _PAIRS.split()
-    for one, two in [pair.split("/")]
-    for word, other in ((one, two), (two, one))
-}
-_AUXILIARY = re.compile(
-    r"\b(is|are|was|were|does|do|did|can|could|will|would|has|have|had|should)\b", re.IGNORECASE
-)
-
-
-def alter(text: str, context: str, rng: random.Random) -> str | None:
-    """The question changed so that its paragraph does not answer it any more, or ``None`` if that fails."""
-    ways = [_swap_word, _swap_word, _opposite, _negate, _swap_name, _swap_name, _swap_name]
-    for way in rng.sample(ways, len(ways)):
-        altered = way(text, context, rng)
-        if altered and altered.lower() != text.lower():
-            return altered
-    return None
-
-
-def _swap_name(text: str, context: str, rng: random.Random) -> str | None:
-    """Another name or number of the same paragraph in the place of one of the question's."""
-    spans = [(s, e) for s, e in names(text) if s > 0] + [
-        m.span() for m in re.finditer(r"\b\d[\d,.]*\b", text)
-    ]
-    if not spans:
-        return None
-    start, end = rng.choice(spans)
-    if text[start].isdigit():
-        there = re.findall(r"\b\d[\d,.]*\b", context)
-    else:
-        there = [context[s:e] for s, e in names(context)]
-    there = sorted(
-        {x for x in there if x.lower() not in text.lower() and text[start:end].lower() not in x.lower()}
-    )
-    return text[:start] + rng.choice(there) + text[end:] if there else None
-
-
-def _swap_word(text: str, context: str, rng: random.Random) -> str | None:
-    """Another content word of the same paragraph in the place of one of the question's."""
-    mine = [w for w in content_words(text) if w.text.islower() and len(w.text) > 3]
-    stems = {w.stem for w in content_words(text)}
-    there = sorted(
-        {
-            w.text
-            for w in content_words(context)
-            if w.text.islower() and len(w.text) > 3 and w.stem not in stems
-        }
-    )
-    if len(mine) < 2 or not there:
-        return None
-    word = rng.choice(mine)
-    alike = [t for t in there if t[-2:] == word.text[-2:]] or there  # -ed for -ed, -ly for -ly
-    return text[: word.start] + rng.choice(alike) + text[word.end :]
-
-
-def _opposite(text: str, context: str, rng: random.Random) -> str | None:
-    found = [m for m in re.finditer(r"\w+", text) if m.group().lower() in _OPPOSITES]
-    if not found:
-        return None
-    match = rng.choice(found)
-    return text[: match.start()] + _OPPOSITES[match.group().lower()] + text[match.end() :]
-
-
-def _negate(text: str, context: str, rng: random.Random) -> str | None:
-    match = _AUXILIARY.search(text)
-    if match is None or " not " in text or "n't" in text or rng.random() < 0.5:
-        return None
-    if match.start() == 0:
-        return None
-    return text[: match.end()] + " not" + text[match.end() :]
-
-
-def ask_sentences(path: Path) -> Iterator[Asked]:
-    """Ask the questions of a set of question and sentence pairs."""
+def pairs_by_question(path: Path) -> dict[str, list[tuple[str, bool]]]:
+    """The sentences of each question, and whether they answer it."""
     pairs: dict[str, list[tuple[str, bool]]] = {}
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for row in map(json.loads, lines):
             pairs.setdefault(row["question"], []).append((normalise(row["sentence"]), bool(row["label"])))
+    return pairs
+
+
+def ask_sentences(path: Path) -> Iterator[Asked]:
+    """Ask the questions of a set of question and sentence pairs."""
+    pairs = pairs_by_question(path)
     sentences = sorted({sentence for found in pairs.values() for sentence, _ in found})
     ids = {sentence: f"d{i}" for i, sentence in enumerate(sentences)}
     settings = load_settings()
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), settings, create=True) as store:
         fill(store, sentences)
-        embed = extract.remembering(store.embedder.embed, 10**7)
+        reader = Reader(settings.cache)
         for text, found_pairs in pairs.items():
+            if held_out(text) == "train":
+                continue
+            read = remembering(reader.read)
             gold = {ids[sentence] for sentence, label in found_pairs if label}
             question = analyse(text)
             hits, weights = search(store, question.search_text, question.words, limit=40)
@@ -262,7 +238,7 @@ def ask_sentences(path: Path) -> Iterator[Asked]:
                     right = np.array(
                         [variant == "asked" and c.hit.passage.document_id in gold for c in found]
                     )
-                    rows = extract.features(question, weights, found, embed)
+                    rows = extract.features(question, weights, found, extract.mark(question, found, read))
                     yield Asked("trec", text, variant, question, weights, tuple(found), rows, right)
 
 
@@ -273,15 +249,36 @@ def main() -> None:
     parser.add_argument("squadshifts", type=Path)
     parser.add_argument("trec", type=Path)
     parser.add_argument("asked", type=Path)
-    parser.add_argument("--questions", dest="number", type=int, default=3600)
+    parser.add_argument("--questions", dest="number", type=int, default=1500)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
     args = parser.parse_args()
-    asked = list(ask_sentences(args.trec))
-    for one in ask_all(read(args.squadshifts), args.number):
-        asked.append(one)
-        if len(asked) % 1000 == 0:
+    bases = [Base(size, n, args.number // len(SIZES) // count) for size, count in SIZES for n in range(count)]
+    with ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn")) as pool:
+        news = pool.submit(_list_of_sentences, args.trec)
+        asked: list[Asked] = []
+        # The large ones first, so that no worker is left alone with one at the end.
+        for part in pool.map(partial(_list_of_base, args.squadshifts), bases[::-1]):
+            asked += part
             print(f"{len(asked)} asked", flush=True)
+        asked += news.result()
     args.asked.write_bytes(pickle.dumps(asked))
 
 
+def _list_of_base(squadshifts: Path, base: Base) -> list[Asked]:
+    return list(ask_base(*_loaded(squadshifts), base))
+
+
+@lru_cache(maxsize=1)
+def _loaded(squadshifts: Path) -> tuple[dict[str, list[Row]], Alterations]:
+    by_context = read(squadshifts)
+    return by_context, Alterations(by_context)
+
+
+def _list_of_sentences(trec: Path) -> list[Asked]:
+    return list(ask_sentences(trec))
+
+
 if __name__ == "__main__":
-    main()
+    from benchmarks.asked import main as run  # what is pickled is then of this module, not of "__main__"
+
+    run()

@@ -14,6 +14,7 @@ suits each set best ("tutorial*"), a bar that no real configuration of it would 
     gold_sentence   a quote shares half of its words, or of the evidence's, with the evidence
     balanced        mean of answerable questions answered and unanswerable ones refused; 0.5 is a coin
     quote_exact     quotes that stand in the corpus letter by letter, white space folded
+    differ          answers with a notice that sources differ
 """
 
 from __future__ import annotations
@@ -176,6 +177,7 @@ def score(corpus: dict[str, Row], queries: Sequence[Row], answers: Sequence[Row]
         quotes = [(c["document_id"], _fold(c["quote"])) for c in answer["citations"] if answered]
         s["quote_exact"] += [quote in texts[i] for i, quote in quotes]
         s["seconds"].append(answer["seconds"])
+        s["differ"].append(any("differ" in notice for notice in answer.get("notices") or []))
         if not query["answerable"]:
             s["refused_right"].append(not answered)
             continue
@@ -190,11 +192,12 @@ def score(corpus: dict[str, Row], queries: Sequence[Row], answers: Sequence[Row]
         if documents:
             for k in (1, 5):
                 s[f"doc_hit@{k}"].append(bool(documents & set(ranked[:k])))
-            s["gold_sentence"].append(any(i == j and _alike(q, g) for i, q in quotes for j, g in evidence))
+            s["gold_sentence"].append(any(i == j and alike(q, g) for i, q in quotes for j, g in evidence))
     figures = {name: round(statistics.fmean(map(float, values)), 4) for name, values in s.items() if values}
     if "refused_right" in figures:
         figures["balanced"] = round((figures["refused_right"] + figures["answered_right"]) / 2, 4)
     figures["seconds"] = round(statistics.median(s["seconds"]), 4)
+    figures["seconds_p95"] = round(statistics.quantiles(s["seconds"], n=20)[-1], 4)
     return figures
 
 
@@ -206,7 +209,7 @@ def _plain(text: str) -> str:
     return " ".join(re.findall(r"[a-z0-9]+(?:[.,][0-9]+)*", text.lower()))
 
 
-def _alike(one: str, other: str) -> bool:
+def alike(one: str, other: str) -> bool:
     mine, theirs = ({w.text.lower() for w in words(text)} for text in (one, other))
     return bool(mine and theirs) and len(mine & theirs) / min(len(mine), len(theirs)) >= 0.5
 

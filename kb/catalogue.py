@@ -226,6 +226,10 @@ class Catalogue:
         )
         return row[0] if row else None
 
+    def publishers(self) -> list[str]:
+        rows = self._rows("SELECT DISTINCT publisher FROM documents WHERE live = 1 AND publisher IS NOT NULL")
+        return sorted(row[0] for row in rows)
+
     def questions(self, limit: int) -> list[str]:
         """The first questions of FAQ blocks, one after the other, documents by id."""
         rows = self._rows(

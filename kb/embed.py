@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 Vectors = NDArray[np.float32]
+Embed = Callable[[Sequence[str]], Vectors]
 
 SPECS = "minilm, hash, sentence-transformers:NAME or langchain:PROVIDER:MODEL"
 
@@ -277,3 +278,23 @@ def _unit(vectors: Vectors) -> Vectors:
     length: Vectors = np.linalg.norm(vectors, axis=-1, keepdims=True)
     unit: Vectors = (vectors / np.maximum(length, 1e-12)).astype(np.float32)
     return unit
+
+
+def remembering(embed: Embed, size: int = 20_000) -> Embed:
+    """``embed`` with a memory for the last ``size`` texts: claims are held against the same sentences."""
+    known: dict[str, NDArray[np.float32]] = {}
+    lock = threading.Lock()
+
+    def embed_remembered(texts: Sequence[str]) -> NDArray[np.float32]:
+        with lock:
+            vectors = {text: known[text] for text in texts if text in known}
+        new = [text for text in dict.fromkeys(texts) if text not in vectors]
+        if new:
+            vectors.update(zip(new, embed(new), strict=True))
+            with lock:
+                known.update((text, vectors[text]) for text in new)
+                for text in list(known)[: max(0, len(known) - size)]:
+                    del known[text]
+        return np.stack([vectors[text] for text in texts])
+
+    return embed_remembered

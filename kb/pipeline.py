@@ -2,6 +2,8 @@
 
     question -> analyse -> search -> read -> compose -> Answer
 
+A question that asks several things is taken apart, and each part goes this way by itself.
+
 Safe to share among threads. A question always sees what other processes ingested before it.
 """
 
@@ -10,12 +12,15 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kb import extract, verify
+from kb import about, extract, verify
+from kb.embed import remembering
 from kb.errors import UsageError
-from kb.question import MAX_CHARACTERS, Question, analyse
+from kb.question import MAX_CHARACTERS, Question, analyse, other_language, parts, preferred
+from kb.reader import Reader
 from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
@@ -39,7 +44,8 @@ class KnowledgeBase:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
-        self._embed = extract.remembering(store.embedder.embed)
+        self._embed = remembering(store.embedder.embed)
+        self._reader = Reader(settings.cache)
 
     @classmethod
     def open(cls, folder: Path | str | None = None, settings: Settings | None = None) -> KnowledgeBase:
@@ -86,17 +92,48 @@ class KnowledgeBase:
 
     def _answer(self, text: str, filters: Filters, history: Sequence[Turn], top: int) -> Answer:
         question, notices = self._understand(text, history)
-        hits, weights = self._hits(question, filters, extract.READ)
-        if filters and not hits and not self.store.catalogue.matching(filters):
+        if filters and not self.store.catalogue.matching(filters):
             notices = (*notices, "No document matches the filter.")
+        answer = self._of_parts(question, filters, history, top)
+        language = other_language(question.text) if answer.status == "not_found" else None
+        if language:
+            notices = (
+                *notices,
+                f"The question looks like {language}; kbqa reads English. Please ask in English.",
+            )
+        return replace(answer, question=text, notices=(*notices, *answer.notices))
+
+    def _about_a_document(self, question: Question, filters: Filters, top: int) -> Answer | None:
+        topic = about.topic_of(question.text)
+        meant = about.subject(question.search_text, self.documents()) if topic else None
+        if topic is None or meant is None:
+            return None
+        hits, _ = self._hits(question, replace(filters, document_ids=(meant.id,)), top)
+        return about.answer(question.text, topic, self.document(meant.id), hits[:top])
+
+    def _of_parts(self, question: Question, filters: Filters, history: Sequence[Turn], top: int) -> Answer:
+        asked = parts(question.text)
+        whole = self._of_one(question, filters, top)
+        if len(asked) < 2 or any((c.section or "").endswith("?") for c in whole.citations):
+            return whole
+        answers = []
+        for n, part in enumerate(asked):
+            before = [*history, *(Turn("user", earlier) for earlier in asked[:n])]
+            answers.append(self._of_one(analyse(part, before), filters, top))
+        return extract.join(whole, answers)
+
+    def _of_one(self, question: Question, filters: Filters, top: int) -> Answer:
+        return self._about_a_document(question, filters, top) or self._read(question, filters, top)
+
+    def _read(self, question: Question, filters: Filters, top: int) -> Answer:
+        hits, weights = self._hits(question, filters, extract.READ)
         model = extract.load_model()
-        reading = extract.read(question, weights, hits, self._embed, model)
+        reading = extract.read(question, weights, hits, self._reader.read, model)
         if top > len(hits):  # only reported: how many are must not change what is answered
             read = {hit.passage for hit in hits}
             hits += [hit for hit in self._hits(question, filters, top)[0] if hit.passage not in read]
         hits = reread(hits, list(dict.fromkeys(c.hit.passage for c in reading.candidates)))
-        answer = extract.compose(question, reading, _distinct(hits, top), model)
-        return replace(answer, question=text, notices=(*notices, *answer.notices))
+        return extract.compose(question, reading, _ranked(hits[:top]), model)
 
     def search(self, query: str, *, filters: Filters = NO_FILTERS, top: int | None = None) -> tuple[Hit, ...]:
         """The passages nearest to a query, best first."""
@@ -119,7 +156,7 @@ class KnowledgeBase:
 
     def _understand(self, text: str, history: Sequence[Turn]) -> tuple[Question, tuple[str, ...]]:
         _usable(text, "question", limit=MAX_CHARACTERS)
-        corrected, notices = correct(text, self.store.catalogue, self._is_word)
+        corrected, notices = correct(text, self.store.catalogue, self._is_word, about.WORDS)
         return analyse(corrected, history), notices
 
     def _is_word(self, word: str) -> bool:
@@ -127,7 +164,10 @@ class KnowledgeBase:
         return self.store.embedder.count_tokens([word.lower()])[0] <= 1
 
     def _hits(self, question: Question, filters: Filters, limit: int) -> tuple[list[Hit], Any]:
-        return search(self.store, question.search_text, question.words, filters=filters, limit=limit)
+        named = preferred(question.search_text, self.store.catalogue.publishers(), date.today())
+        return search(
+            self.store, question.search_text, question.words, filters=filters, preferred=named, limit=limit
+        )
 
     # The library
 
@@ -169,12 +209,8 @@ class KnowledgeBase:
         return runnable(self)
 
 
-def _distinct(hits: Sequence[Hit], top: int) -> tuple[Hit, ...]:
-    """The first ``top`` hits, a text that stands in several documents only once."""
-    seen: dict[str, Hit] = {}
-    for hit in hits:
-        seen.setdefault(hit.passage.text, hit)
-    return tuple(replace(hit, rank=rank) for rank, hit in enumerate(list(seen.values())[:top], start=1))
+def _ranked(hits: Sequence[Hit]) -> tuple[Hit, ...]:
+    return tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1))
 
 
 def _usable(text: str, noun: str, *, limit: int) -> str:

@@ -1,18 +1,20 @@
 """What a question asks for, read off its words: no model, no knowledge base.
 
-A follow-up ("and when?") is made to stand alone from the turns before it; the kind of answer that is
-wanted (a person, a date, an amount ...) is told from the question word and the words beside it.
+A follow-up ("and when?") is made to stand alone from the turns before it, and a question that asks several
+things is taken apart; the kind of answer that is wanted (a person, a date, an amount ...) is told from the
+question word and the words beside it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Literal
 
-from kb.text import Word, content_words, fold, names, word_set, words
-from kb.types import Turn
+from kb.text import Word, content_words, dates, fold, names, word_set, words
+from kb.types import Filters, Turn
 
 AnswerKind = Literal["who", "when", "where", "how_many", "how_much", "why", "how", "list", "yes_no", "what"]
 
@@ -33,10 +35,6 @@ class Question:
     wants_list: bool
     words: tuple[Word, ...]
     names: tuple[str, ...]
-
-    @property
-    def is_follow_up(self) -> bool:
-        return self.search_text != self.text
 
 
 def analyse(text: str, history: Sequence[Turn] = ()) -> Question:
@@ -148,3 +146,169 @@ def _leans_back(text: str) -> bool:
     if any(word.text.lower() in _POINTERS for word in words(text)) and not own_names:
         return True
     return bool(_LINKS.match(text)) and len(content) < 4 and not own_names
+
+
+# ------------------------------------------------------------------------------- several questions in one
+
+_ASKING = r"(?:who|whom|whose|what|which|when|where|why|how)"
+_JOINT = re.compile(
+    rf"(?<=\w)\?\s+(?=\S)|(?<=\w)[,;]?\s+(?:and|as well as)\s+(?={_ASKING}\b)"
+    rf"|(?<=\w)[,;]\s+(?={_ASKING}\b)",
+    re.IGNORECASE,
+)
+_MOST_PARTS = 4
+
+
+def parts(text: str) -> tuple[str, ...]:
+    """The questions that are asked in one go ("Who ..., and when ...?"); often only one.
+
+    A part opens with a question word of its own and has a verb to go with it: "who and when" is not taken
+    apart, nor is "what it costs and why". What is to be compared is asked of each name by itself.
+    """
+    if compared := _compared(text):
+        return compared
+    found = [part.strip(" ,;") for part in _JOINT.split(text.strip())]
+    whole = 2 <= len(found) <= _MOST_PARTS and all(
+        re.match(rf"(?:and |but |so )?(?:[a-z]+ )?{_ASKING}\b|{_YES_NO.pattern}", part, re.IGNORECASE)
+        and len(words(part)) >= 3
+        for part in found
+    )
+    return tuple(found) if whole else (text.strip(),)
+
+
+_COMPARING = re.compile(r"\b(?:compar(?:e|ed|es|ing)|versus|vs|differ(?:s|ed|ence|ences)?|both|each)\b", re.I)
+_BETWEEN = re.compile(r"\s*(?:,? and|,? or|,|with|to|versus|vs\.?|from)\s*")
+
+
+def _compared(text: str) -> tuple[str, ...]:
+    """A question for each of two or three names next to each other, if it compares them."""
+    if not _COMPARING.search(text):
+        return ()
+    found = []
+    for start, end in names(text):
+        # "Holm and Lenne" can be one name (a firm's); where things are compared it is two.
+        for name in text[start:end].split(" and "):
+            found.append((start, start + len(name)))
+            start += len(name) + len(" and ")
+    for first in range(len(found) - 1):
+        last = first
+        while last + 1 < len(found) and _BETWEEN.fullmatch(text[found[last][1] : found[last + 1][0]]):
+            last += 1
+        if 1 <= last - first <= 2:
+            before, after = text[: found[first][0]], text[found[last][1] :]
+            return tuple(f"{before}{text[s:e]}{after}".strip() for s, e in found[first : last + 1])
+    return ()
+
+
+# ------------------------------------------------------------------------------------ named sources, time
+
+
+def preferred(text: str, publishers: Iterable[str], today: date) -> Filters:
+    """The publishers and the time that a question names: no limit, but documents to look at in any case."""
+    named = tuple(p for p in publishers if _is_named(p, text))
+    after, before = period(text, today) or (None, None)
+    return Filters(
+        publishers=named,
+        after=after.isoformat() if after else None,
+        before=before.isoformat() if before else None,
+    )
+
+
+def _is_named(publisher: str, text: str) -> bool:
+    # A name of one word must be written as the name is: "time" is not Time.
+    flags = re.IGNORECASE if " " in publisher else re.NOFLAG
+    return len(publisher) > 2 and bool(re.search(rf"(?<!\w){re.escape(publisher)}(?!\w)", text, flags))
+
+
+_AGO = re.compile(
+    r"\b(?:in |over |during |within )?the (?:last|past) (?:(\d+|few|couple of|two|three|four|five|six) )?"
+    r"(day|week|month|quarter|year)s?\b",
+    re.IGNORECASE,
+)
+_WHICH = re.compile(r"\b(last|this|previous) (week|month|quarter|year)\b", re.IGNORECASE)
+_NUMBERS = {"few": 3, "couple of": 2, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+_DAYS = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}
+
+
+def period(text: str, today: date) -> tuple[date, date] | None:
+    """The first and last day of the time that a question speaks of, if it does ("last week", "in May 2026").
+
+    Seen from ``today``. A year alone is none: what is told of it was written before and after as well.
+    """
+    if match := re.search(r"\b(today|yesterday)\b", text, re.IGNORECASE):
+        day = today - timedelta(days=match[1].lower() == "yesterday")
+        return day, day
+    if match := _AGO.search(text):
+        number = (match[1] or "1").lower()
+        days = _DAYS[match[2].lower()] * (int(number) if number.isdigit() else _NUMBERS[number])
+        return today - timedelta(days=min(days, today.toordinal() - 1)), today
+    if match := _WHICH.search(text):
+        return _calendar(match[2].lower(), today, back=match[1].lower() != "this")
+    for found in dates(text):
+        if found.year and found.month:
+            try:
+                first = date(found.year, found.month, found.day or 1)
+            except ValueError:
+                continue
+            return first, first if found.day else _month_end(first)
+    return None
+
+
+def _calendar(unit: str, today: date, *, back: bool) -> tuple[date, date]:
+    if unit == "week":
+        first = today - timedelta(days=today.weekday() + 7 * back)
+        return first, first + timedelta(days=6)
+    if unit == "year":
+        return date(today.year - back, 1, 1), date(today.year - back, 12, 31)
+    months = 1 if unit == "month" else 3
+    index = (today.year * 12 + today.month - 1) // months * months - months * back
+    first = date(index // 12, index % 12 + 1, 1)
+    last = index + months - 1
+    return first, _month_end(date(last // 12, last % 12 + 1, 1))
+
+
+def _month_end(first: date) -> date:
+    return (first.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+
+
+# -------------------------------------------------------------------------------------- other languages
+
+_FUNCTION_WORDS = {
+    "English": """
+        the of and is are was were what which who when where why how does did do has have in to for it""",
+    "German": """
+        der die das und ist sind war was welche welcher wer wann wo warum wie hat haben ein eine von""",
+    "French": """
+        le la les des est sont quel quelle qui quand pourquoi comment combien du une dans pour que au""",
+    "Spanish": """
+        el los las es son qu\u00e9 que qui\u00e9n cu\u00e1ndo d\u00f3nde c\u00f3mo para una del por con""",
+    "Italian": """
+        il lo gli \u00e8 sono che chi quando dove perch\u00e9 come quale quanto della per una nel con""",
+    "Portuguese": """
+        o os as \u00e9 s\u00e3o que quem quando onde como qual quanto uma para do da por com em""",
+    "Dutch": """
+        de het een is zijn wat welke wie wanneer waar waarom hoe heeft voor van door met hoeveel""",
+}
+_BY_WORDS = {language: word_set(listed) for language, listed in _FUNCTION_WORDS.items()}
+_SCRIPTS = {
+    "Russian or another language in Cyrillic": r"[\u0400-\u04ff]",
+    "Greek": r"[\u0370-\u03ff]",
+    "Arabic": r"[\u0600-\u06ff]",
+    "Hebrew": r"[\u0590-\u05ff]",
+    "Hindi or another language of India": r"[\u0900-\u0d7f]",
+    "Japanese": r"[\u3040-\u30ff]",
+    "Korean": r"[\uac00-\ud7af]",
+    "Chinese": r"[\u4e00-\u9fff]",
+}
+
+
+def other_language(text: str) -> str | None:
+    """The language of a question that is not in English, as far as its letters and small words tell."""
+    letters = sum(c.isalpha() for c in text)
+    for language, script in _SCRIPTS.items():
+        if 2 * len(re.findall(script, text)) > letters:
+            return language
+    found = [w.text.lower() for w in words(text)]
+    counts = {language: sum(w in listed for w in found) for language, listed in _BY_WORDS.items()}
+    best = max(counts, key=lambda language: counts[language])
+    return best if best != "English" and counts[best] >= 2 and counts[best] > counts["English"] else None

@@ -2,6 +2,7 @@
 
 The two searches fail on different questions (names and numbers are the lexical one's, paraphrase the
 dense one's), so their rankings are fused by reciprocal rank (Cormack, Clarke and Buettcher, SIGIR 2009).
+Where a question names its source or a time, the documents of these are searched by themselves as well.
 Filters are answered by the catalogue; what they let through is scored exactly when it is few.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +23,10 @@ from kb.types import Filters, Hit, Passage
 
 POOL = 50  # passages taken from each of the two searches
 _RANK_OFFSET = 20  # the constant k of reciprocal rank fusion; small, since the first ranks matter here
-_READING_COUNTS = 4.0  # rankings that the one by sentences counts for: it has read, the others only matched
+_READING_COUNTS = 2.0  # rankings that the one by sentences counts for: it has read, the others only matched
 _TRIES = 5  # how often a search begins anew because the library changed under it
 _ALWAYS = 2  # hits of each search that are read in any case
+_COPY = 0.8  # of their pairs of neighbouring words, what two passages share that say the same
 _EXACT = 20_000  # below this many passages after filtering, every one is scored
 
 
@@ -46,16 +49,23 @@ class Weights:
 
 
 def search(
-    store: Store, query: str, query_words: Sequence[Word], *, filters: Filters = Filters(), limit: int = 10
+    store: Store,
+    query: str,
+    query_words: Sequence[Word],
+    *,
+    filters: Filters = Filters(),
+    preferred: Filters = Filters(),
+    limit: int = 10,
 ) -> tuple[list[Hit], Weights]:
     """The best ``limit`` hits for a query, and how rare its words are.
 
-    ``score`` is the fused rank as a share of the best possible one: 1.0 is first in both searches.
+    Documents that ``preferred`` lets through are ranked by themselves too, which moves them up and shuts
+    nothing out. ``score`` is the fused rank as a share of the best possible one: 1.0 is first everywhere.
     """
     vector = store.embedder.embed([query])[0]
     for _ in range(_TRIES):
         generation = store.catalogue.generation()
-        hits, weights = _search(store, vector, query_words, filters, limit, generation)
+        hits, weights = _search(store, vector, query_words, (filters, preferred), limit, generation)
         # A version published meanwhile: what was found may be neither its old passages nor its new ones.
         if store.catalogue.generation() == generation:
             break
@@ -66,16 +76,31 @@ def _search(
     store: Store,
     vector: NDArray[np.float32],
     query_words: Sequence[Word],
-    filters: Filters,
+    filters: tuple[Filters, Filters],
     limit: int,
     generation: int,
 ) -> tuple[list[Hit], Weights]:
-    allowed = store.catalogue.matching(filters)
-    dense = _dense(store, vector, generation, allowed)
-    lexical = store.catalogue.match([w.text for w in query_words], POOL, filters)
-    stored = store.catalogue.passages({key for key, _ in dense} | {key for key, _ in lexical})
+    asked, preferred = filters
+    searched = [asked, *([_both(asked, preferred)] if preferred else [])]
+    dense, lexical = [], []
+    for each in searched:
+        allowed = store.catalogue.matching(each)
+        if each is asked or allowed:
+            dense.append(_dense(store, vector, generation, allowed))
+            lexical.append(store.catalogue.match([w.text for w in query_words], POOL, each))
+    keys = {key for ranking in (*dense, *lexical) for key, _ in ranking}
     weights = word_weights(store, query_words)
-    return _fuse(dense, lexical, stored, weights, limit), weights
+    return _fuse(dense, lexical, store.catalogue.passages(keys), weights, limit), weights
+
+
+def _both(asked: Filters, preferred: Filters) -> Filters:
+    """What was asked for narrowed down to what is preferred."""
+    return Filters(
+        publishers=asked.publishers or preferred.publishers,
+        document_ids=asked.document_ids,
+        after=max(filter(None, (asked.after, preferred.after)), default=None),
+        before=min(filter(None, (asked.before, preferred.before)), default=None),
+    )
 
 
 def _dense(
@@ -94,26 +119,25 @@ def _dense(
 
 
 def _fuse(
-    dense: list[tuple[int, float]],
-    lexical: list[tuple[int, float]],
+    dense: list[list[tuple[int, float]]],
+    lexical: list[list[tuple[int, float]]],
     stored: dict[int, StoredPassage],
     weights: Weights,
     limit: int,
 ) -> list[Hit]:
     # What the catalogue does not list as live (a version on its way in or out) never gets a rank.
-    dense = [(key, similarity) for key, similarity in dense if key in stored]
-    lexical = [(key, score) for key, score in lexical if key in stored]
+    rankings = [[key for key, _ in ranking if key in stored] for ranking in (*dense, *lexical)]
     fused: dict[int, float] = {}
-    for ranking in (dense, lexical):
-        for rank, (key, _) in enumerate(ranking, start=1):
+    for ranking in rankings:
+        for rank, key in enumerate(ranking, start=1):
             fused[key] = fused.get(key, 0.0) + 1.0 / (_RANK_OFFSET + rank)
-    best = 2.0 / (_RANK_OFFSET + 1)
-    similarity = dict(dense)
-    found = {key for key, _ in lexical}
+    best = len(rankings) / (_RANK_OFFSET + 1)
+    similarity = {key: cosine for ranking in dense for key, cosine in ranking}
+    found = {key for ranking in lexical for key, _ in ranking}
     order = sorted(fused, key=lambda key: (-fused[key], -similarity.get(key, -1.0), key))
     # The best of either search is always read, however the other one ranks it.
-    kept = {*order[:limit], *(key for ranking in (dense, lexical) for key, _ in ranking[:_ALWAYS])}
-    order = [key for key in order if key in kept]
+    always = {key for ranking in rankings for key in ranking[:_ALWAYS]}
+    order = _without_copies(order, stored, limit, always)
     hits = []
     for rank, key in enumerate(order, start=1):
         passage, source = stored[key].passage, stored[key].source
@@ -129,6 +153,31 @@ def _fuse(
             )
         )
     return hits
+
+
+def _without_copies(
+    order: Sequence[int], stored: dict[int, StoredPassage], limit: int, always: set[int]
+) -> list[int]:
+    """The first ``limit`` and those to keep ``always``, but of passages that say the same only the first."""
+    kept: list[int] = []
+    seen: list[tuple[frozenset[str], frozenset[tuple[str, str]]]] = []
+    for place, key in enumerate(order):
+        if len(kept) >= limit and not always & set(order[place:]):
+            break
+        if len(kept) >= limit and key not in always:
+            continue
+        found = words(stored[key].passage.text)
+        # Copies that differ in a number or a name are no copies: sources that disagree look like this.
+        told = frozenset(w.text for w in found if not w.text.islower())
+        pairs = frozenset(pairwise(w.stem for w in found))
+        if not any(told == other and _overlap(pairs, others) > _COPY for other, others in seen):
+            kept.append(key)
+            seen.append((told, pairs))
+    return kept
+
+
+def _overlap(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> float:
+    return len(one & other) / max(1, len(one | other))
 
 
 def reread(hits: Sequence[Hit], best_first: Sequence[Passage]) -> list[Hit]:

@@ -8,7 +8,7 @@ notice. Real words and names are left alone: whoever asks about Tim Cook does no
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from kb.catalogue import Catalogue
 from kb.text import Word, content_words, fold, words
@@ -16,13 +16,18 @@ from kb.text import Word, content_words, fold, words
 _SHORTEST = 4
 
 
-def correct(text: str, catalogue: Catalogue, is_word: Callable[[str], bool]) -> tuple[str, tuple[str, ...]]:
-    """The text with misspelt words replaced, and a notice for each; ``is_word`` knows the language."""
+def correct(
+    text: str, catalogue: Catalogue, is_word: Callable[[str], bool], also: Collection[str] = ()
+) -> tuple[str, tuple[str, ...]]:
+    """The text with misspelt words replaced, and a notice for each.
+
+    ``is_word`` knows the language; ``also`` are words that may be meant although no document holds them.
+    """
     unknown = [w for w in content_words(text) if _may_be_misspelt(w) and not is_word(w.text)]
     counts = catalogue.word_counts(w.text for w in unknown)
     notices = []
     for word in reversed(unknown):
-        better = None if counts[word.text] else _nearest(word, catalogue)
+        better = None if counts[word.text] else _among(word, also) or _nearest(word, catalogue)
         if better is not None:
             text = text[: word.start] + better + text[word.end :]
             notices.append(f"Read \u201c{word.text}\u201d as \u201c{better}\u201d.")
@@ -33,6 +38,15 @@ def _may_be_misspelt(word: Word) -> bool:
     # A capital letter makes it a name, which is mended only when it is long.
     shortest = _SHORTEST if word.text.islower() else 7
     return len(word.text) >= shortest and word.text.isalpha() and word.text.isascii()
+
+
+def _among(word: Word, meant: Collection[str]) -> str | None:
+    from rapidfuzz.distance import OSA
+
+    typed = fold(word.text)
+    allowed = 1 if len(typed) < 7 else 2
+    near = [(OSA.distance(typed, other, score_cutoff=allowed), other) for other in meant]
+    return min((n for n in near if n[0] <= allowed), default=(0, None))[1]
 
 
 _TRIED = 8  # of the nearest stems, how many are looked up in full

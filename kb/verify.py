@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kb.extract import Candidate, Embed, candidates, cite
+from kb.embed import Embed
+from kb.extract import Candidate, candidates, cite
 from kb.text import (
     Amount,
     Date,

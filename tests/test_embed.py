@@ -19,7 +19,7 @@ from platformdirs import user_cache_dir
 
 from kb import embed
 from kb import minilm as packaged
-from kb.embed import HashEmbedder, MiniLM, load_embedder
+from kb.embed import HashEmbedder, MiniLM, load_embedder, remembering
 from kb.errors import ModelError, SettingsError
 
 SENTENCES = [
@@ -307,3 +307,20 @@ def test_langchain_vectors_get_length_1(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_an_unknown_langchain_provider_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="nobody"):
         load_embedder("langchain:nobody:model", tmp_path).embed(["a"])
+
+
+def test_embeddings_are_remembered_and_forgotten() -> None:
+    import numpy as np
+
+    calls: list[Any] = []
+
+    def embed(texts: Any) -> Any:
+        calls.append(list(texts))
+        return np.array([[len(t), 1.0] for t in texts], np.float32)
+
+    remembered = remembering(embed, size=2)
+    assert remembered(["a", "bb", "a"]).tolist() == [[1, 1], [2, 1], [1, 1]]
+    remembered(["bb", "ccc"])
+    assert calls == [["a", "bb"], ["ccc"]]
+    remembered(["a"])
+    assert calls[-1] == ["a"], "the oldest was forgotten"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from kb.extract import candidates, choose, compose, load_model, remembering
+from kb.extract import candidates, choose, compose, load_model
 from kb.pipeline import KnowledgeBase
 from kb.question import analyse
 from kb.types import Answer, Filters, Hit, Passage, Source, Turn
@@ -165,7 +164,7 @@ def test_titles_and_lone_headings_are_no_candidates() -> None:
 def test_nothing_to_read_is_a_refusal() -> None:
     from kb.extract import Reading
 
-    answer = compose(analyse("Who?"), Reading((), (), 0.0), (), load_model())
+    answer = compose(analyse("Who?"), Reading((), (), (), (), 0.0), (), load_model())
     assert (answer.status, answer.confidence) == ("not_found", 1.0)
 
 
@@ -174,24 +173,54 @@ def test_an_answer_from_a_faq_is_the_whole_answer() -> None:
 
     body = "What drives the plant?\nSteam drives it. Coal makes the steam. It is old."
     found = candidates([hit(body, section="What drives the plant?")])
-    chosen = choose(
-        analyse("What drives the plant?"), Reading(tuple(found[1:] + found[:1]), (3.0, 1.0, 0.5), 0.9)
-    )
+    ranked = tuple(found[1:] + found[:1])
+    reading = Reading(ranked, (3.0, 1.0, 0.5), ("",) * 3, (0.0,) * 3, 0.9, own_answer=True)
+    chosen = choose(analyse("What drives the plant?"), reading)
     assert [c.text for c in chosen] == ["Steam drives it.", "Coal makes the steam.", "It is old."]
 
 
-def test_embeddings_are_remembered_and_forgotten() -> None:
-    import numpy as np
+# ----------------------------------------------------------------------------------- sources that differ
 
-    calls: list[Any] = []
 
-    def embed(texts: Any) -> Any:
-        calls.append(list(texts))
-        return np.array([[len(t), 1.0] for t in texts], np.float32)
+def rivals(question: str, *told: tuple[str, str, float]) -> list[str]:
+    """The values named as differing, for sentences with the words that answer and the reader's trust."""
+    from kb.extract import Reading, disagreements
 
-    remembered = remembering(embed, size=2)
-    assert remembered(["a", "bb", "a"]).tolist() == [[1, 1], [2, 1], [1, 1]]
-    remembered(["bb", "ccc"])
-    assert calls == [["a", "bb"], ["ccc"]]
-    remembered(["a"])
-    assert calls[-1] == ["a"], "the oldest was forgotten"
+    found = tuple(candidates([hit(text, document_id=f"d{n}") for n, (text, _, _) in enumerate(told)]))
+    reading = Reading(
+        found, (0.0,) * len(found), tuple(t for _, t, _ in told), tuple(trust for _, _, trust in told), 0.9
+    )
+    return [value for value, _ in disagreements(analyse(question), reading)]
+
+
+def test_values_that_differ_are_named() -> None:
+    assert rivals(
+        "How many people live in Lenne?",
+        ("Lenne has 3,559 people.", "3,559", 4.0),
+        ("About 10,000 people live in Lenne.", "10,000 people", 3.5),
+    ) == ["3,559", "10,000 people"]
+    assert rivals(
+        "When does the mission start?",
+        ("The mission starts in 2027.", "2027", 4.0),
+        ("It now starts in June 2028.", "June 2028", 4.0),
+    ) == ["2027", "June 2028"]
+    assert rivals(
+        "Who bought the ferry?",
+        ("Nora Blum bought the ferry.", "Nora Blum", 4.0),
+        ("The ferry was bought by Ada Holm.", "Ada Holm", 4.0),
+    ) == ["Nora Blum", "Ada Holm"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        (("It cost $3 million.", "$3 million", 4.0), ("It cost 3 million.", "3 million", 4.0)),
+        (("Nora Blum did.", "Nora Blum", 4.0), ("Blum did it.", "Blum", 4.0)),
+        (("It has 12 cars.", "12 cars", 4.0), ("It has 30 seats.", "30 seats", 0.2)),
+        (("It has 12 cars.", "12 cars", 0.5), ("It has 30 cars.", "30 cars", 0.5)),
+        (("It starts in May 2027.", "May 2027", 4.0), ("It starts in 2027.", "2027", 4.0)),
+    ],
+)
+def test_values_that_agree_or_are_not_sure_are_not(told: tuple[tuple[str, str, float], ...]) -> None:
+    for question in ("How much did it cost?", "Who did it?", "How many has it?", "When does it start?"):
+        assert rivals(question, *told) == []

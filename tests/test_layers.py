@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     *("types", "errors", "settings", "text", "render"),
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
-    *("question", "extract", "generate", "verify", "langchain", "pipeline"),
+    *("reader", "question", "about", "extract", "generate", "verify", "langchain", "pipeline"),
     *("batch", "evaluate", "cli", "__main__"),
 )
 
@@ -27,7 +27,7 @@ DOORS = {
     "chromadb": {"kb/vectors.py"},
     "onnx": {"kb/minilm.py"},
     "onnxruntime": {"kb/minilm.py"},
-    "safetensors": {"kb/minilm.py"},
+    "safetensors": {"kb/minilm.py", "kb/reader.py"},
     "tokenizers": {"kb/minilm.py"},
     "sentence_transformers": {"kb/embed.py"},
     "torch": set(),

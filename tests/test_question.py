@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kb.pipeline import KnowledgeBase
-from kb.question import analyse, answer_kind, stand_alone, wants_list
+from kb.question import (
+    analyse,
+    answer_kind,
+    other_language,
+    parts,
+    period,
+    preferred,
+    stand_alone,
+    wants_list,
+)
 from kb.settings import Settings
 from kb.store import Store
 from kb.types import Turn
@@ -77,7 +87,7 @@ def test_questions_for_several_things(question: str, several: bool) -> None:
 def test_what_is_read_off_a_question() -> None:
     question = analyse("  When did Nora Blum close the harbour bridge? ")
     assert question.text == question.search_text == "When did Nora Blum close the harbour bridge?"
-    assert (question.kind, question.names, question.is_follow_up) == ("when", ("nora blum",), False)
+    assert (question.kind, question.names, question.search_text) == ("when", ("nora blum",), question.text)
     assert {"nora", "blum", "close", "harbour", "bridg"} >= {w.stem for w in question.words} - {"harbour"}
 
 
@@ -107,7 +117,7 @@ BRIDGE = "When was the harbour bridge closed to lorries?"
 )
 def test_a_follow_up_takes_the_words_it_leans_on(text: str) -> None:
     assert stand_alone(text, asked(BRIDGE)) == f"{BRIDGE} {text}"
-    assert analyse(text, asked(BRIDGE)).is_follow_up
+    assert analyse(text, asked(BRIDGE)).search_text != text
 
 
 @pytest.mark.parametrize(
@@ -215,3 +225,104 @@ def test_a_question_with_a_typing_error_finds_the_same(kb: KnowledgeBase) -> Non
     right, wrong = (kb.search(f"what does {name} watch", top=1) for name in ("prometheus", "promethues"))
     assert right[0].passage == wrong[0].passage
     assert right[0].passage.document_id == "tools.txt"
+
+
+# ------------------------------------------------------------------------- parts, sources, time, languages
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("Who sold the ferry?", ["Who sold the ferry?"]),
+        ("Who sold the ferry, and when?", ["Who sold the ferry, and when?"]),
+        ("Why was it closed, and why now?", ["Why was it closed, and why now?"]),
+        ("Who sold it and when did it sail?", ["Who sold it", "when did it sail?"]),
+        ("Who sold the ferry? When did it sail?", ["Who sold the ferry", "When did it sail?"]),
+        (
+            "Where does it stop, who steers it, and how much does it cost?",
+            ["Where does it stop", "who steers it", "how much does it cost?"],
+        ),
+        ("What do ferries and trams cost?", ["What do ferries and trams cost?"]),
+        ("What happened when it sank and why?", ["What happened when it sank and why?"]),
+        (
+            "Compare what Holm and Lenne pay for the ferry.",
+            ["Compare what Holm pay for the ferry.", "Compare what Lenne pay for the ferry."],
+        ),
+        (
+            "How does the plan of Holm differ from that of Lenne?",
+            ["How does the plan of Holm differ from that of Lenne?"],
+        ),
+        (
+            "When were both Holm, Lenne and Marta built?",
+            ["When were both Holm built?", "When were both Lenne built?", "When were both Marta built?"],
+        ),
+        ("What do Holm and Lenne pay?", ["What do Holm and Lenne pay?"]),
+    ],
+)
+def test_a_question_is_taken_apart(question: str, expected: list[str]) -> None:
+    assert list(parts(question)) == expected
+
+
+@given(st.text(max_size=200))
+def test_parts_lose_nothing_but_marks_and_links(text: str) -> None:
+    found = parts(text)
+    assert 1 <= len(found) <= 4
+    assert all(set(part) <= set(text) for part in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("What happened yesterday?", "2026-03-17", "2026-03-17"),
+        ("what was said last week", "2026-03-09", "2026-03-15"),
+        ("this month", "2026-03-01", "2026-03-31"),
+        ("last month", "2026-02-01", "2026-02-28"),
+        ("in the last quarter", "2025-12-16", "2026-03-18"),
+        ("last quarter", "2025-10-01", "2025-12-31"),
+        ("last year", "2025-01-01", "2025-12-31"),
+        ("over the past 3 days", "2026-03-15", "2026-03-18"),
+        ("in the past two years", "2024-03-16", "2026-03-18"),
+        ("on 7 October 2023", "2023-10-07", "2023-10-07"),
+        ("in May 2026", "2026-05-01", "2026-05-31"),
+        ("in the past 99999999 years", "0001-01-01", "2026-03-18"),
+    ],
+)
+def test_time_is_seen_from_a_day(text: str, first: str, last: str) -> None:
+    found = period(text, date(2026, 3, 18))
+    assert found is not None
+    assert [d.isoformat() for d in found] == [first, last]
+
+
+@pytest.mark.parametrize("text", ["in 2026", "at last", "the last ferry", "in May", "31 February 2025", ""])
+def test_what_is_no_period(text: str) -> None:
+    assert period(text, date(2026, 3, 18)) is None
+
+
+def test_sources_that_a_question_names_are_preferred() -> None:
+    published = ["Time", "The Daily Ferry", "Lenne Post", "X"]
+    found = preferred(
+        "What did the daily ferry and Lenne Post say in time for X?", published, date(2026, 3, 18)
+    )
+    assert found.publishers == ("The Daily Ferry", "Lenne Post")
+    assert (found.after, found.before) == (None, None)
+    assert not preferred("What did they say?", published, date(2026, 3, 18))
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("What is driving the race?", None),
+        ("Who said \u201cc'est la vie\u201d and when?", None),
+        ("What is de facto control?", None),
+        ("HBM price?", None),
+        ("", None),
+        ("Wie viel kostet das und wer bezahlt?", "German"),
+        ("Quel est le prix de la centrale ?", "French"),
+        ("\u00bfCu\u00e1ndo se construy\u00f3 el puente y por qu\u00e9?", "Spanish"),
+        ("Quem \u00e9 o autor do livro?", "Portuguese"),
+        ("\u041a\u0442\u043e \u044d\u0442\u043e?", "Russian or another language in Cyrillic"),
+        ("\u3069\u3053\u3067\u3059\u304b", "Japanese"),
+    ],
+)
+def test_other_languages_are_recognised(text: str, language: str | None) -> None:
+    assert other_language(text) == language

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from ingest.load.blocks import Block, Draft, is_afterword, is_faq_title
 from ingest.load.dates import iso_date
@@ -21,6 +22,7 @@ _HASHES = re.compile(r"(#{1,6})\s+(\S.*?)\s*#*")
 _BOLD = re.compile(r"(\*\*|__)(?=\S)([^*_\n]{1,200})(?<=\S)\1:?")
 _UNDERLINE = re.compile(r"={3,}|-{3,}")
 _NAME = r"[A-Z\u00c0-\u00de][\w.'\u2019-]+"
+_ABOUT = re.compile(rf"About ({_NAME}(?: (?:de |van |von )?{_NAME}){{1,4}})")
 _BYLINE = re.compile(rf"By ({_NAME}(?: (?:and |de |van |von )?{_NAME}){{0,5}})")
 
 
@@ -29,7 +31,7 @@ def read(data: bytes, name: str) -> Draft:
     found = blocks(decode(data))
     opening = _opening(found)
     lines = [found[i].text for i in opening]
-    authors = [match[1] for line in lines if (match := _BYLINE.fullmatch(line))]
+    authors = [match[1] for line in lines if (match := _BYLINE.fullmatch(line))] or _portrayed(found)
     dates = [day for line in lines if len(line) < 40 and (day := iso_date(line))]
     titles = [line for line in lines if not _BYLINE.fullmatch(line) and not iso_date(line)]
     title = _title(titles)
@@ -60,6 +62,15 @@ def blocks(text: str, *, opening: bool = True) -> list[Block]:
         Block(block.text, level=2) if index not in quiet and _is_implied_heading(found, index) else block
         for index, block in enumerate(found)
     ]
+
+
+def _portrayed(found: Sequence[Block]) -> list[str]:
+    """Whom the lines below an article are about: "About Ada Lovelace", then "Ada Lovelace is ..."."""
+    return [
+        match[1]
+        for heading, text in pairwise(found)
+        if (match := _ABOUT.fullmatch(heading.text)) and text.text.startswith(match[1])
+    ][-1:]
 
 
 def _title(lines: Sequence[str]) -> str | None:

@@ -1,0 +1,256 @@
+"""Train the reader (``kb/reader.py``) from the packaged MiniLM weights.
+
+    python -m benchmarks.train_reader SQUADSHIFTS.jsonl.gz TREC.jsonl.gz OUT_FOLDER [--epochs 3] [--write]
+
+What it is trained on is drawn anew for every epoch (``benchmarks/exercises.py``). The embedding tables stay
+as they are, so that only the encoder layers have to be shipped. The loss is that of extractive reading with
+an answer "not here" (Devlin et al., NAACL 2019), summed over all the places that are right (Clark and
+Gardner, ACL 2018). A twentieth of the paragraphs is kept for the figures, three twentieths for fitting what
+comes after (``benchmarks/fit_extract.py``). Resumable: a checkpoint is written every 200 steps. Two cores
+with bfloat16 read some 5,000 word pieces a second, which is an hour for three epochs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import pickle
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from transformers import BertModel
+
+from benchmarks.asked import SEED, Row, fill, pairs_by_question
+from benchmarks.asked import read as read_squadshifts
+from benchmarks.exercises import Exercise, Exercises, of_sentences
+from kb import minilm, reader
+from kb.question import analyse
+from kb.retrieve import search
+from kb.settings import load_settings
+from kb.store import Store
+
+BATCH_PIECES = 4096
+LEARNING_RATE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An exercise as word pieces, and at which of them its answers begin and end (0: not here)."""
+
+    exercise: Exercise
+    pieces: reader.Pieces
+    begins: tuple[int, ...]
+    ends: tuple[int, ...]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("squadshifts", type=Path)
+    parser.add_argument("trec", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--steps", type=int, help="stop after so many steps of the whole schedule")
+    parser.add_argument("--write", action="store_true", help=f"write kb/{reader.FILE_NAME}")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    by_context = read_squadshifts(args.squadshifts)
+    alike = look_alikes(by_context, args.out)
+    exercises, pairs = Exercises(by_context, alike), pairs_by_question(args.trec)
+
+    def draw(part: str, name: str) -> list[Example]:
+        rng = random.Random(f"{SEED} {part} {name}")
+        drawn = [*exercises.draw(part, rng), *of_sentences(pairs, part, rng)]
+        return [made for one in drawn if (made := example(one)) is not None]
+
+    started = time.time()
+    epochs = [draw("train", str(n)) for n in range(args.epochs)]
+    count = sum(len(e.pieces.ids) for epoch in epochs for e in epoch)
+    print(f"{sum(map(len, epochs))} examples, {count} pieces, {time.time() - started:.0f} s", flush=True)
+    steps = [
+        batch for n, epoch in enumerate(epochs) for batch in batches(epoch, random.Random(f"{SEED} {n}"))
+    ]
+    model, head = train(steps, args.out, args.steps or len(steps))
+    figures = {
+        "pieces": count,
+        "seconds": round(time.time() - started),
+        **measure(model, head, draw("test", "")),
+    }
+    print(json.dumps(figures, indent=1))
+    (args.out / "figures.json").write_text(json.dumps(figures))
+    if args.write:
+        weights = {n: p.detach().numpy() for n, p in model.named_parameters() if n.startswith("encoder.")}
+        weights |= {"head.weight": head.weight.detach().numpy(), "head.bias": head.bias.detach().numpy()}
+        about = {
+            "data": {
+                p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (args.squadshifts, args.trec)
+            },
+            "seed": SEED,
+            "epochs": args.epochs,
+            "steps": [args.steps or len(steps), len(steps)],
+            "figures": figures,
+        }
+        reader.write_weights(Path(reader.__file__).with_name(reader.FILE_NAME), weights, about)
+
+
+def look_alikes(by_context: Mapping[str, Sequence[Row]], out: Path) -> dict[str, list[str]]:
+    """For each question, by ``id``, the paragraphs that our own retrieval ranks highest; kept in ``out``."""
+    kept = out / "alike.pickle"
+    if kept.exists():
+        found: dict[str, list[str]] = pickle.loads(kept.read_bytes())
+        return found
+    contexts = sorted(by_context)
+    with Store.open(out / "kb", load_settings(), create=True) as store:
+        fill(store, contexts)
+        found = {}
+        for rows in by_context.values():
+            for row in rows:
+                question = analyse(str(row["question"]).strip())
+                hits, _ = search(store, question.search_text, question.words, limit=12)
+                found[str(row["id"])] = [contexts[int(h.passage.document_id[1:])] for h in hits]
+    kept.write_bytes(pickle.dumps(found))
+    return found
+
+
+def example(exercise: Exercise) -> Example | None:
+    """The exercise in word pieces; ``None`` if its answer was cut off."""
+    given = reader.pieces(exercise.question, exercise.page)
+    begins, ends = [], []
+    for start, end in exercise.answers:
+        (inside,) = np.nonzero((given.offsets[:, 1] > start) & (given.offsets[:, 0] < end))
+        if len(inside):
+            places = inside + given.first
+            begins += [int(places[0])] if exercise.exact else [int(p) for p in places]
+            ends += [int(places[-1])] if exercise.exact else [int(p) for p in places]
+    if exercise.answers and not begins:
+        return None
+    return Example(exercise, given, tuple(begins) or (0,), tuple(ends) or (0,))
+
+
+def batches(examples: Sequence[Example], rng: random.Random) -> list[list[Example]]:
+    """Examples of about equal length together, ``BATCH_PIECES`` at most, in random order."""
+    made: list[list[Example]] = [[]]
+    for one in sorted(examples, key=lambda e: len(e.pieces.ids) + rng.random() * 12):
+        longest = max((len(e.pieces.ids) for e in (*made[-1][-1:], one)), default=0)
+        if made[-1] and (len(made[-1]) + 1) * longest > BATCH_PIECES:
+            made.append([])
+        made[-1].append(one)
+    rng.shuffle(made)
+    return made
+
+
+def logits(model: BertModel, head: torch.nn.Linear, batch: Sequence[Example]) -> torch.Tensor:
+    """Shape (examples, pieces, 2); far below zero where a piece cannot be an answer."""
+    length = max(len(e.pieces.ids) for e in batch)
+
+    def padded(rows: Sequence[np.ndarray]) -> torch.Tensor:
+        return torch.tensor(np.stack([np.pad(row, (0, length - len(row))) for row in rows]))
+
+    ids, segments = padded([e.pieces.ids for e in batch]), padded([e.pieces.segments for e in batch])
+    with torch.autocast("cpu", torch.bfloat16):
+        states = model(
+            input_ids=ids, token_type_ids=segments, attention_mask=(ids != 0).long()
+        ).last_hidden_state
+    found = head(states.float())
+    place = torch.arange(length)
+    first = torch.tensor([e.pieces.first for e in batch])[:, None]
+    last = torch.tensor([len(e.pieces.ids) - 1 for e in batch])[:, None]
+    possible = (place == 0) | ((place >= first) & (place < last))
+    return found.masked_fill(~possible[..., None], -1e4)
+
+
+def loss_of(found: torch.Tensor, batch: Sequence[Example]) -> torch.Tensor:
+    """How unlikely the right places are, in nats, averaged over examples and over beginning and end."""
+    right = torch.full_like(found, -1e4)
+    for n, one in enumerate(batch):
+        right[n, list(one.begins), 0] = 0
+        right[n, list(one.ends), 1] = 0
+    return (found.logsumexp(1) - (found + right).logsumexp(1)).mean()
+
+
+def train(steps: Sequence[list[Example]], out: Path, last: int) -> tuple[BertModel, torch.nn.Linear]:
+    """Train up to step ``last``, from the checkpoint in ``out`` if there is one."""
+    torch.manual_seed(SEED)
+    model = BertModel.from_pretrained(
+        minilm.model_folder(),
+        add_pooling_layer=False,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    model.embeddings.requires_grad_(False)
+    head = torch.nn.Linear(model.config.hidden_size, 2)
+    parameters = [*(p for p in model.parameters() if p.requires_grad), *head.parameters()]
+    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
+    warm = max(1, len(steps) // 20)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda n: min(1.0, n / warm) * max(0.0, 1 - n / len(steps))
+    )
+    checkpoint, first = out / "checkpoint.pt", 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        first = state["step"]
+        for part, name in (
+            (model, "model"),
+            (head, "head"),
+            (optimizer, "optimizer"),
+            (schedule, "schedule"),
+        ):
+            part.load_state_dict(state[name])
+    started, running = time.time(), 0.0
+    model.train()
+    for n in range(first, last):
+        loss = loss_of(logits(model, head, steps[n]), steps[n])
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        running += (loss.item() - running) / min(n - first + 1, 100)
+        if (n + 1) % 50 == 0:
+            left = (time.time() - started) / (n + 1 - first) * (last - n - 1)
+            print(f"step {n + 1}/{len(steps)} loss {running:.4f} left {left / 60:.1f} min", flush=True)
+        if (n + 1) % 200 == 0 or n + 1 == last:
+            state = {
+                "step": n + 1,
+                "model": model.state_dict(),
+                "head": head.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "schedule": schedule.state_dict(),
+            }
+            torch.save(state, checkpoint)
+    return model.eval(), head
+
+
+@torch.no_grad()
+def measure(model: BertModel, head: torch.nn.Linear, examples: Sequence[Example]) -> dict[str, object]:
+    """On paragraphs that were not trained on, how often the answer is found where there is one, and how well
+    pages with and without an answer are told apart (area under the curve), for each kind of exercise."""
+    scores, found = {}, {}
+    for batch in batches(examples, random.Random(SEED)):
+        for one, row in zip(batch, logits(model, head, batch), strict=True):
+            relative = row - row[0]
+            scores[id(one)] = float(relative[1:].logsumexp(0).mean())
+            place = 1 + int(relative[1:, 0].argmax())
+            found[id(one)] = min(one.begins) <= place <= max(one.ends)
+    figures: dict[str, object] = {}
+    answered = [e for e in examples if e.exercise.kind == "asked"]
+    figures["found"] = round(float(np.mean([found[id(e)] for e in answered])), 3)
+    for kind in sorted({e.exercise.kind for e in examples}):
+        part = [e for e in examples if e.exercise.kind == kind]
+        part += [] if kind in ("asked", "news") else answered
+        labels = [bool(e.exercise.answers) for e in part]
+        if len(set(labels)) == 2:
+            figures[f"auc {kind}"] = round(float(roc_auc_score(labels, [scores[id(e)] for e in part])), 3)
+    return figures
+
+
+if __name__ == "__main__":
+    main()
