@@ -28,9 +28,10 @@ from kb import __version__
 from kb.errors import KBError, NoSuchDocument, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from kb.batch import BatchReport, Mode, Progress
+    from kb.batch import BatchReport, Progress
     from kb.pipeline import KnowledgeBase
     from kb.settings import Settings
+    from kb.tables import Mode
     from kb.types import Filters, IngestReport
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -99,7 +100,7 @@ def _shared(function: F) -> F:
 
 def _day(last: bool) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
     def convert(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-        from kb.batch import iso_date
+        from kb.tables import iso_date
 
         return iso_date(value, last=last) if value else None
 
@@ -326,9 +327,15 @@ def batch(
 ) -> int:
     """Answer a list of questions, or check claims.
 
-    IN is .csv, .tsv, .jsonl or .txt (a question a line), OUT is .jsonl or .csv. The list has a column
-    "question" ("claim" or "text" with --mode check); id, source, document_id, after and before are
-    understood, other columns are carried through. A run that was cut off is continued by the same command.
+    IN is .csv, .tsv, .xlsx, .jsonl or .txt (a question a line). It has a column "question" ("claim" or
+    "text" with --mode check); id, source, document_id, after and before are understood, other columns are
+    carried through.
+
+    OUT is .jsonl, .csv or .xlsx, or a report to read: .html (one file, with filter and search) or .md. Each
+    names the knowledge base's generation and the hashes of its sources; for .jsonl and .csv they stand in
+    OUT.receipt.json.
+
+    A run that was cut off is continued by the same command.
     """
     from kb.batch import run_batch
 
@@ -371,7 +378,7 @@ def serve(run: Run, host: str | None, port: int | None) -> None:
 def _words(arguments: tuple[str, ...], noun: str, command: str) -> str:
     """The words of a question as they were typed, quoted or not; ``-`` stands for stdin."""
     if arguments == ("-",):
-        from kb.batch import decode
+        from kb.tables import decode
 
         text = decode(sys.stdin.buffer.read()).strip()
     else:
@@ -384,7 +391,7 @@ def _words(arguments: tuple[str, ...], noun: str, command: str) -> str:
 def _read_draft(path: Path) -> str:
     """The text of a draft; plain text is taken letter by letter, other formats as ingestion reads them."""
     if path.suffix.lower() in PLAIN_TEXT:
-        from kb.batch import decode
+        from kb.tables import decode
 
         return decode(path.read_bytes())
     from ingest.load import load
