@@ -359,6 +359,49 @@ def batch(
 
 
 @cli.command()
+@click.argument("output", type=click.Path(path_type=Path), metavar="FILE")
+@_shared
+@click.pass_obj
+def verify(run: Run, output: Path) -> int:
+    """Say which quotes of a batch output still stand.
+
+    FILE is a .jsonl, .csv or .xlsx that `kbqa batch` wrote; a table holds the first three citations of a row.
+    Each quote is looked up in the documents as they are now. It stands (the same words at the same place),
+    has moved (the same words elsewhere, white space aside), has changed (the nearest words are shown) or has
+    vanished.
+
+    Exit code 0 if all words that were quoted are still there (they stand or have moved), 1 if any changed or
+    vanished.
+    """
+    from kb.compare import verification_text
+    from kb.compare import verify as look_up
+
+    with run.library() as kb:
+        found = look_up(kb, output)
+    run.put(found, lambda: verification_text(found))
+    return 0 if found.holds else 1
+
+
+@cli.command()
+@click.argument("old", type=click.Path(path_type=Path), metavar="OLD")
+@click.argument("new", type=click.Path(path_type=Path), metavar="NEW")
+@_shared
+@click.pass_obj
+def compare(run: Run, old: Path, new: Path) -> None:
+    """Say how two batch outputs of one list differ.
+
+    OLD and NEW are .jsonl, .csv or .xlsx files that `kbqa batch` wrote, before and after documents were
+    ingested again or a setting was changed. Rows belong together by their question. Named are what is newly
+    answered, refused or failed, other verdicts and answers, and citations that were lost, gained or moved.
+    """
+    from kb.compare import compare as side_by_side
+    from kb.compare import comparison_text
+
+    found = side_by_side(old, new)
+    run.put(found, lambda: comparison_text(found))
+
+
+@cli.command()
 @click.option("--host", help="Address to listen on [127.0.0.1: this machine only].")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on [7860].")
 @_shared

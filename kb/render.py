@@ -93,25 +93,25 @@ def _count(number: int, noun: str) -> str:
 def answer_text(answer: Answer) -> str:
     """An answer for a terminal: the text, its numbered sources, then the notices."""
     if answer.status == "error":
-        return _plain(answer.error or "The question could not be answered.")
+        return plain(answer.error or "The question could not be answered.")
     parts = [answer.text, *map(_citation_text, answer.citations)]
     if answer.status == "not_found":
         parts = [REFUSAL, *_closest_text(answer.hits)]
-    return _plain("\n\n".join([*parts, *(f"Note: {notice}" for notice in answer.notices)]))
+    return plain("\n\n".join([*parts, *(f"Note: {notice}" for notice in answer.notices)]))
 
 
 def check_text(report: CheckReport) -> str:
     """The verdicts on a text for a terminal, each with its evidence."""
     if report.error:
-        return _plain(report.error)
+        return plain(report.error)
     if not report.claims:
         return "There is no claim to check in this text."
-    return _plain("\n\n".join(_verdict_text(verdict) for verdict in report.claims))
+    return plain("\n\n".join(_verdict_text(verdict) for verdict in report.claims))
 
 
 def hits_text(hits: Sequence[Hit]) -> str:
     """Passages found, best first, for a terminal."""
-    return _plain("\n\n".join(_hit_text(hit, f"{hit.score:.2f}") for hit in hits) or "No passages found.")
+    return plain("\n\n".join(_hit_text(hit, f"{hit.score:.2f}") for hit in hits) or "No passages found.")
 
 
 def documents_text(documents: Sequence[DocumentSummary]) -> str:
@@ -136,7 +136,7 @@ def copy_text(answer: Answer) -> str:
         f"[{c.n}] " + ", ".join(filter(None, [_line(c.title), *_facts(c, c.section, c.page), c.url or ""]))
         for c in answer.citations
     )
-    return _plain("\n\n".join(filter(None, (answer.question, answer.text or REFUSAL, sources))))
+    return plain("\n\n".join(filter(None, (answer.question, answer.text or REFUSAL, sources))))
 
 
 def to_json(value: Any) -> str:
@@ -196,7 +196,7 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Without the characters that could drive a terminal or turn the reading direction round."""
     return _CONTROL.sub("", text)
 
@@ -276,7 +276,7 @@ def escape_markdown(text: str) -> str:
 
 
 def _md_inline(text: str) -> str:
-    return _MD_MARKUP.sub(r"\\\g<0>", _SPACE.sub(" ", _plain(text)))
+    return _MD_MARKUP.sub(r"\\\g<0>", _SPACE.sub(" ", plain(text)))
 
 
 def _md_begun(line: str) -> str:
