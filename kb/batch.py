@@ -27,10 +27,10 @@ from kb.outputs import (
     WRITERS,
     CitedSource,
     Output,
-    Receipt,
     Result,
     citations_of,
     file_hash,
+    new_receipt,
     outcome,
     receipt_path,
     sidecar,
@@ -104,7 +104,7 @@ def run_batch(
     started = time.perf_counter()
     table, list_hash = read_table(source, mode), file_hash(source)
     info, documents = kb.info(), kb.documents()
-    receipt = _receipt(info, documents, {"mode": mode, "top": top, **asdict(filters)})
+    receipt = new_receipt(info, documents, {"mode": mode, "top": top, **asdict(filters)})
     # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
     folder = info.get("folder")
     identity = [folder and str(Path(folder).resolve()), info.get("documents"), info.get("passages")]
@@ -132,18 +132,6 @@ def run_batch(
     if not report.failed:
         journal_path(target).unlink()
     return replace(report, resumed=resumed, seconds=time.perf_counter() - started)
-
-
-def _receipt(info: dict[str, Any], documents: Iterable[DocumentSummary], settings: dict[str, Any]) -> Receipt:
-    hashes = sorted((document.id, document.content_hash) for document in documents)
-    return Receipt(
-        kbqa=__version__,
-        generation=info.get("generation"),
-        embedder=info.get("embedder"),
-        documents=len(hashes),
-        library_hash=digest(hashes),
-        settings=settings,
-    )
 
 
 def journal_path(target: Path) -> Path:
@@ -354,13 +342,13 @@ def _write(
     receipt = replace(output.receipt, sources=sources)
     output = replace(output, counts={status: counts[status] for status in ORDER}, receipt=receipt)
     with (
-        _replacing(target) as draft,
+        replacing(target) as draft,
         writing(draft, target.suffix.lower(), output) as put,
     ):
         for row, result in _results(table, journal, output.mode):
             put(row, result)
     if beside := sidecar(receipt, target):
-        with _replacing(receipt_path(target)) as draft:
+        with replacing(receipt_path(target)) as draft:
             draft.write_text(beside, encoding="utf-8")
     answered = sum(counts[status] for status in ("answered", "supported", "contradicted"))
     return BatchReport(counts.total(), answered, counts["not_found"], tuple(failed))
@@ -377,7 +365,7 @@ def _cited_source(document_id: str, documents: dict[str, DocumentSummary]) -> Ci
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path) -> Iterator[Path]:
     """A path to write to; what is there takes the place of ``target`` when all of it is written."""
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:

@@ -401,6 +401,69 @@ def compare(run: Run, old: Path, new: Path) -> None:
     run.put(found, lambda: comparison_text(found))
 
 
+@cli.command(name="eval")
+@click.argument("questions", type=click.Path(path_type=Path), metavar="QUESTIONS")
+@click.option(
+    "-o",
+    "--output",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="PAGE",
+    help="Write an HTML page with plots.",
+)
+@click.option(
+    "--suggest", type=click.IntRange(1, 10_000), metavar="N", help="Draft N questions into QUESTIONS instead."
+)
+@_shared
+@click.pass_obj
+def evaluate(run: Run, questions: Path, page: Path | None, suggest: int | None) -> int:
+    """Score the answers on your own questions.
+
+    QUESTIONS is .csv, .tsv, .xlsx or .jsonl with a column "question" and what is expected of it, any of:
+    expected_answer, expected_document (an id), expected_quote, answerable (true or false). Several answers or
+    documents are separated by "|". A folder with queries.jsonl (id, question, answer, answerable, evidence
+    with doc_id and quote) is read as it is; ingest its corpus.jsonl first.
+
+    Printed are retrieval, citations, answers, refusals, confidence and time, each figure with its definition.
+    The page has them too, with plots and every question, the worst first.
+
+    With --suggest N a question set is drafted from the documents, to be edited: no model is at hand, so
+    questions are taken from the documents or made of a sentence with a date or an amount. Add some that the
+    documents do not answer.
+    """
+    if suggest:
+        return _draft_questions(run, questions, suggest)
+    from kb.batch import replacing
+    from kb.evaluate import evaluate as score_answers
+    from kb.evaluate import evaluation_html, evaluation_text, read_cases
+    from kb.outputs import new_receipt
+
+    if page and (page.suffix.lower() != ".html" or not page.parent.is_dir()):
+        raise UsageError(
+            f"{page} cannot be written", "name a page that ends in .html, in a folder that is there"
+        )
+    cases = read_cases(questions)
+    with run.library() as kb, _progress(run, "asking") as progress:
+        receipt = new_receipt(kb.info(), kb.documents(), {"questions": questions.name})
+        found = score_answers(kb, cases, receipt, progress=progress)
+    if page:
+        with replacing(page) as draft, draft.open("w", encoding="utf-8", errors="replace") as file:
+            file.writelines(evaluation_html(found, f"How {questions.name} was answered"))
+    run.put(found, lambda: evaluation_text(found))
+    return 1 if found.counts["error"] else 0
+
+
+def _draft_questions(run: Run, path: Path, count: int) -> int:
+    from kb.suggest import suggest, write_cases
+
+    with run.library() as kb:
+        rows = suggest(kb, count)
+    write_cases(path, rows)
+    run.put({"written": str(path), "questions": len(rows)}, lambda: f"{len(rows)} drafts written to {path}.")
+    run.say("Edit them, and add questions that the documents do not answer (answerable: false).")
+    return 0
+
+
 @cli.command()
 @click.option("--host", help="Address to listen on [127.0.0.1: this machine only].")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on [7860].")

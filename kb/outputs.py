@@ -12,16 +12,16 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from kb import page, render
+from kb import __version__, page, render
 from kb.sheets import add_sheet, new_workbook
-from kb.tables import Mode, Row
-from kb.types import Answer, CheckReport
+from kb.tables import Mode, Row, digest
+from kb.types import Answer, CheckReport, DocumentSummary
 
 Result = dict[str, Any]
 Put = Callable[[Row, Result], None]
@@ -72,6 +72,21 @@ class Output:
     counts: Mapping[str, int]
     receipt: Receipt
     mark: bool = False
+
+
+def new_receipt(
+    info: Mapping[str, Any], documents: Iterable[DocumentSummary], settings: Mapping[str, Any]
+) -> Receipt:
+    """The receipt of a knowledge base that was asked with ``settings``, before anything is cited."""
+    hashes = sorted((document.id, document.content_hash) for document in documents)
+    return Receipt(
+        kbqa=__version__,
+        generation=info.get("generation"),
+        embedder=info.get("embedder"),
+        documents=len(hashes),
+        library_hash=digest(hashes),
+        settings=settings,
+    )
 
 
 def receipt_path(target: Path) -> Path:
@@ -261,7 +276,7 @@ def _html(path: Path, output: Output) -> Iterator[Put]:
 
         yield put
         sources = ((s.document_id, s.title or "", s.content_hash or "") for s in output.receipt.sources)
-        file.write(page.foot_html(_facts(output.receipt), sources))
+        file.write(page.foot_html(receipt_facts(output.receipt), sources))
 
 
 @contextmanager
@@ -301,7 +316,8 @@ def _lead(output: Output) -> str:
     return f"{total:,} {'row' if total == 1 else 'rows'}: {', '.join(parts)}." if total else "No rows."
 
 
-def _facts(receipt: Receipt) -> list[tuple[str, str]]:
+def receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
+    """A receipt as names and values to read."""
     settings = {name: value for name, value in receipt.settings.items() if value not in (None, [], ())}
     return [
         ("Made by", f"kbqa {receipt.kbqa}"),
@@ -313,7 +329,7 @@ def _facts(receipt: Receipt) -> list[tuple[str, str]]:
 
 
 def _receipt_lines(receipt: Receipt) -> Iterator[tuple[str, ...]]:
-    yield from _facts(receipt)
+    yield from receipt_facts(receipt)
     for source in receipt.sources:
         yield source.document_id, source.title or "", source.content_hash or "unknown"
 

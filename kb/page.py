@@ -16,6 +16,9 @@ STATUSES: Mapping[str, str] = {
     "not_found": "Not found",
     "error": "Failed",
     **VERDICTS,
+    "right": "Right",
+    "wrong": "Wrong",
+    "unjudged": "Not judged",
 }
 
 # The page may load nothing: whatever a text holds, it stays what it is.
@@ -65,8 +68,75 @@ def foot_html(receipt: Sequence[tuple[str, str]], sources: Iterable[Sequence[str
     )
 
 
-def answer_row(n: int, name: str, answer: Answer, carried: Mapping[str, str]) -> str:
-    """One question of a list with its answer, refusal or failure."""
+def table_html(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose cells are text; a cell that begins with a digit stands to the right."""
+
+    def cell(text: str) -> str:
+        number = ' class="number"' if text[:1].isdigit() else ""
+        return f"<td{number}>{escape(text)}</td>"
+
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    body = "".join(f"<tr>{''.join(map(cell, row))}</tr>" for row in rows)
+    return (
+        f'<div class="wide"><table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>\n"
+    )
+
+
+def plot_html(
+    title: str,
+    caption: str,
+    axes: tuple[str, str],
+    points: Sequence[tuple[float, float]],
+    *,
+    sizes: Sequence[int] = (),
+    x_max: float = 1.0,
+    ideal: bool = False,
+) -> str:
+    """Points from 0 to ``x_max`` and 0 to 1, as dots of some sizes or else as a line; ``ideal`` is x = y."""
+    left, top, width, height = 50, 12, 480, 260
+    figure = "g" if x_max <= 1 else ",.0f"
+
+    def place(x: float, y: float) -> tuple[str, str]:
+        return f"{left + width * x / x_max:.1f}", f"{top + height * (1 - y):.1f}"
+
+    parts = [f'<path class="axis" d="M{left} {top}V{top + height}H{left + width}"/>']
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        x, y = place(share * x_max, share)
+        parts.append(f'<text x="{left - 8}" y="{y}" text-anchor="end" dy="4">{share:g}</text>')
+        parts.append(
+            f'<text x="{x}" y="{top + height + 18}" text-anchor="middle">{share * x_max:{figure}}</text>'
+        )
+    parts.append(
+        f'<text x="{left + width / 2:g}" y="{top + height + 38}" text-anchor="middle">{axes[0]}</text>'
+    )
+    parts.append(
+        f'<text x="14" y="{top + height / 2:g}" text-anchor="middle" transform="rotate(-90 14 '
+        f'{top + height / 2:g})">{axes[1]}</text>'
+    )
+    if ideal:
+        parts.append(f'<path class="ideal" d="M{left} {top + height}L{left + width} {top}"/>')
+    places = [place(*point) for point in points]
+    if sizes:
+        most = max(sizes)
+        parts += [
+            f'<circle class="dot" cx="{x}" cy="{y}" r="{3 + 9 * (n / most) ** 0.5:.1f}">'
+            f"<title>{n}</title></circle>"
+            for (x, y), n in zip(places, sizes, strict=True)
+        ]
+    elif places:
+        parts.append(f'<polyline class="line" points="{" ".join(",".join(p) for p in places)}"/>')
+    return (
+        f'<figure><svg viewBox="0 0 {left + width + 30} {top + height + 48}" role="img" '
+        f'aria-label="{escape(title)}: {escape(caption)}">{"".join(parts)}</svg>'
+        f"<figcaption><strong>{escape(title)}.</strong> {escape(caption)}</figcaption></figure>\n"
+    )
+
+
+def answer_row(
+    n: int, name: str, answer: Answer, carried: Mapping[str, str], judged: str | None = None
+) -> str:
+    """One question of a list with its answer, refusal or failure; ``judged`` takes its status' place."""
     key = f"r{n}"
     if answer.status == "answered":
         inner = answer_html(answer, key)
@@ -79,7 +149,7 @@ def answer_row(n: int, name: str, answer: Answer, carried: Mapping[str, str]) ->
     if answer.status == "not_found" and answer.hits:
         inner += f"<details><summary>The closest passages</summary>{closest_html(answer.hits)}</details>"
     confidence = None if answer.status == "error" else answer.confidence
-    return _row(n, name, answer.question, answer.status, confidence, inner, carried)
+    return _row(n, name, answer.question, judged or answer.status, confidence, inner, carried)
 
 
 def check_row(n: int, name: str, report: CheckReport, carried: Mapping[str, str]) -> str:
@@ -166,9 +236,9 @@ output { color: var(--soft); font-size: .875rem; }
 .about { display: flex; flex-wrap: wrap; gap: .6rem; align-items: baseline; font-size: .8125rem; }
 .about a { color: var(--soft); }
 .badge { font-size: .75rem; font-weight: 600; padding: .1rem .5rem; border: 1px solid; border-radius: 99px; }
-.answered, .supported { color: var(--good); }
-.badge.not_found { color: var(--open); }
-.error, .contradicted { color: var(--bad); }
+.badge { color: var(--open); }
+.badge:is(.answered, .supported, .right) { color: var(--good); }
+.badge:is(.error, .contradicted, .wrong) { color: var(--bad); }
 .answer-text { font: 400 1.2rem/1.6 var(--serif); white-space: pre-line; margin: .2rem 0; }
 .sentence.unsupported { text-decoration: underline dotted var(--bad); text-underline-offset: 4px; }
 .cite { margin-left: .2em; padding: .1em .35em; font: 600 .72rem/1 system-ui, sans-serif;
@@ -191,11 +261,12 @@ summary { cursor: pointer; color: var(--link); }
 .facts-list dd { margin: 0; }
 footer { margin-top: 2rem; font-size: .875rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .8125rem; }
+table { border-collapse: collapse; font-size: .8125rem; overflow-wrap: normal; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0;
   border-bottom: 1px solid var(--rule); }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-figure { margin: 1.5rem 0; }
+caption { text-align: left; font: 600 1rem/1.4 system-ui, sans-serif; padding: 1.2rem 0 .3rem; }
+figure { margin: 1.5rem 0; break-inside: avoid; }
 figcaption { color: var(--soft); font-size: .875rem; }
 svg { width: 100%; height: auto; max-width: 36rem; display: block; }
 svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }

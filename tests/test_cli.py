@@ -29,8 +29,8 @@ HEAVY = (
     "langchain_core numpy trafilatura pypdf docx openpyxl sqlite3 tqdm asyncio"
 )
 COMMANDS = [
-    *("ask", "batch", "check", "compare", "documents", "info", "ingest", "remove", "search", "serve", "show"),
-    "verify",
+    *("ask", "batch", "check", "compare", "documents", "eval", "info", "ingest", "remove", "search", "serve"),
+    *("show", "verify"),
 ]
 QUESTION = "When was the harbour bridge closed to lorries?"
 
@@ -343,6 +343,50 @@ def test_verify_and_compare_say_what_they_can_read(kbqa: Command, own_library: P
         assert (done.returncode, done.stdout) == (2, "")
         assert one_sentence(done.stderr)
     assert kbqa("compare", "none.csv", "q.csv").returncode == 1
+
+
+def test_eval(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
+    lines = [
+        "question,expected_answer,expected_document,answerable",
+        f"{QUESTION},3 March 2026,bridge.md,yes",
+    ]
+    lines += ["Who won the chess tournament in Reykjavik?,,,no"]
+    (tmp_path / "q.csv").write_text("\n".join(lines), encoding="utf-8")
+    done = kbqa("eval", "q.csv", "--kb", library_folder, "-o", "page.html")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(
+        "2 questions: 1 can be answered, 1 cannot. 1 answered, 1 refused, 0 failed."
+    )
+    assert re.search(r"hit@1 +1\.000  n=1 +an expected document is the first", done.stdout)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 3
+    assert page.count('<article class="row"') == 2
+    scored = json.loads(kbqa("eval", "q.csv", "--kb", library_folder, "--json").stdout)
+    assert scored["figures"]["balanced"] == {"value": 1.0, "n": 2}
+    assert scored["receipt"]["generation"] == 1
+
+
+def test_eval_drafts_a_question_set_that_can_be_scored(
+    kbqa: Command, library_folder: Path, tmp_path: Path
+) -> None:
+    done = kbqa("eval", "mine.xlsx", "--suggest", "4", "--kb", library_folder)
+    assert (done.returncode, done.stdout) == (0, "4 drafts written to mine.xlsx.\n")
+    assert "answerable: false" in done.stderr
+    again = kbqa("eval", "mine.xlsx", "--suggest", "4", "--kb", library_folder)
+    assert again.returncode == 2
+    assert "is there already" in one_sentence(again.stderr)
+    scored = json.loads(kbqa("eval", "mine.xlsx", "--kb", library_folder, "--json").stdout)
+    assert (scored["questions"], scored["figures"]["hit@5"]["value"]) == (4, 1.0)
+
+
+def test_eval_says_what_it_needs(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("question\nWho?\n", encoding="utf-8")
+    done = kbqa("eval", "q.csv", "--kb", library_folder)
+    assert done.returncode == 2
+    assert "expected_answer" in one_sentence(done.stderr)
+    done = kbqa("eval", "q.csv", "-o", "page.pdf", "--kb", library_folder)
+    assert done.returncode == 2
+    assert ".html" in one_sentence(done.stderr)
 
 
 def test_batch_says_what_is_missing(kbqa: Command, library_folder: Path) -> None:

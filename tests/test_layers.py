@@ -19,7 +19,7 @@ ORDER = (
     *("types", "errors", "settings", "text", "render", "page"),
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
     *("question", "extract", "generate", "verify", "langchain", "pipeline"),
-    *("sheets", "tables", "outputs", "batch", "compare", "evaluate", "cli", "__main__"),
+    *("sheets", "tables", "outputs", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
 )
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
