@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -257,10 +258,19 @@ def _only_one(target: Path) -> Iterator[None]:
     except Timeout:
         raise Busy(f"another batch is writing {target}", "wait until it has finished") from None
     try:
+        _clear_drafts(target)
         yield
     finally:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _clear_drafts(target: Path) -> None:
+    """Remove what runs that were killed while they wrote have left half written."""
+    draft = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.tmp")
+    for path in target.parent.iterdir():
+        if (found := draft.fullmatch(path.name)) and int(found[1]) != os.getpid():
+            path.unlink(missing_ok=True)
 
 
 class Journal:

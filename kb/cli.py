@@ -421,8 +421,11 @@ def evaluate(run: Run, questions: Path, page: Path | None, suggest: int | None) 
 
     QUESTIONS is .csv, .tsv, .xlsx or .jsonl with a column "question" and what is expected of it, any of:
     expected_answer, expected_document (an id), expected_quote, answerable (true or false). Several answers or
-    documents are separated by "|". A folder with queries.jsonl (id, question, answer, answerable, evidence
-    with doc_id and quote) is read as it is; ingest its corpus.jsonl first.
+    documents are separated by "|". The columns id, source, document_id, after, before and history mean what
+    they mean in a batch.
+
+    A folder with queries.jsonl (id, question, answer, answerable, evidence with doc_id and quote) is read as
+    it is; ingest its corpus.jsonl first.
 
     Printed are retrieval, citations, answers, refusals, confidence and time, each figure with its definition.
     The page has them too, with plots and every question, the worst first.

@@ -338,6 +338,15 @@ def test_a_place_can_be_read_back(document_id: str, start: int, end: int) -> Non
     assert read_place(written) == (document_id, start, end)
 
 
+def test_what_a_killed_run_left_half_written_goes_away(tmp_path: Path) -> None:
+    source = questions(tmp_path, 1)
+    for name in (".a.csv.1.tmp", ".a.csv.x.tmp", ".b.csv.1.tmp"):
+        (tmp_path / name).touch()
+    run_batch(Oracle(), source, tmp_path / "a.csv")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {".a.csv.x.tmp", ".b.csv.1.tmp", "questions.csv", "a.csv", "a.csv.receipt.json"}
+
+
 def test_a_list_that_changes_during_the_run_is_noticed(tmp_path: Path) -> None:
     source = questions(tmp_path, 2)
 
