@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from kb import page
 from kb.errors import NoSuchDocument, SourceError, UsageError
-from kb.outputs import Receipt, receipt_facts
+from kb.outputs import Receipt, as_it_was, receipt_facts
 from kb.render import escape, excerpt, plain
 from kb.tables import Row, column, read_table
 from kb.text import content_words, fold, words
@@ -193,7 +193,10 @@ def read_cases(path: Path) -> list[Case]:
             f"{path.name} does not say what is expected (its columns: {', '.join(table.columns[:12])})",
             "add expected_answer, expected_document, expected_quote or answerable",
         )
-    return [_case(row, path) for row in table.rows()]
+    cases = [_case(row, path) for row in table.rows()]
+    if not cases:
+        raise SourceError(f"{path.name} holds no question", "write one on each row")
+    return cases
 
 
 def _case(row: Row, path: Path) -> Case:
@@ -204,7 +207,9 @@ def _case(row: Row, path: Path) -> Case:
         name = column(row.cells, *names)
         value = None if name is None else row.cells[name]
         many = value if isinstance(value, list) else re.split(r"[|\n]", str("" if value is None else value))
-        return [one.strip() if isinstance(one, str) else one for one in many if one not in ("", None)]
+        return [
+            as_it_was(one.strip()) if isinstance(one, str) else one for one in many if one not in ("", None)
+        ]
 
     answers = tuple(str(answer) for answer in expected(*ANSWERS) if str(answer).strip())
     evidence = tuple(_evidence(expected("evidence"), expected(*DOCUMENTS), expected(*QUOTES)))

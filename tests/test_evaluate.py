@@ -337,6 +337,7 @@ def test_several_quotes_of_one_document_and_quotes_of_none(tmp_path: Path) -> No
     ("content", "error", "words"),
     [
         ("question\nWho?\n", UsageError, "does not say what is expected"),
+        ("question,answerable\n", SourceError, "holds no question"),
         ("question,answerable\nWho?,perhaps\n", SourceError, "row 1 of q.csv is neither"),
         ("question,answerable\n,true\n", SourceError, "row 1 of q.csv will not do"),
         ("frage,answer\nWer?,Sie\n", UsageError, "no column question"),
@@ -502,9 +503,11 @@ def test_the_questions_of_the_documents_come_first_and_each_document_in_turn() -
 @pytest.mark.parametrize("name", ["q.csv", "q.xlsx", "q.jsonl"])
 def test_drafts_can_be_read_as_a_question_set(tmp_path: Path, name: str) -> None:
     rows = drafts("The Oslo bridge | was closed. The Oslo bridge was closed to all lorries on 3 March 2026.")
+    rows = [{**row, "expected_document": "=a.md"} for row in rows]
     write_cases(tmp_path / name, rows)
     (case,) = read_cases(tmp_path / name)
     assert (case.id, case.answers) == ("s1", ("3 March 2026",))
+    assert case.evidence == (Evidence("=a.md", rows[0]["expected_quote"]),)
     with pytest.raises(UsageError, match="is there already"):
         write_cases(tmp_path / name, rows)
     with pytest.raises(UsageError, match=r"ends in \.csv"):
