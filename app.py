@@ -26,10 +26,10 @@ import uvicorn
 from gradio.events import api
 
 from kb import render
-from kb.batch import iso_date
 from kb.errors import KBError
 from kb.question import MAX_CHARACTERS as QUESTION_LIMIT
 from kb.settings import Settings, load_settings
+from kb.tables import iso_date
 from kb.types import Answer, CheckReport, Document, Filters, Turn
 
 if TYPE_CHECKING:

@@ -28,9 +28,10 @@ from kb import __version__
 from kb.errors import KBError, NoSuchDocument, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from kb.batch import BatchReport, Mode, Progress
+    from kb.batch import BatchReport, Progress
     from kb.pipeline import KnowledgeBase
     from kb.settings import Settings
+    from kb.tables import Mode
     from kb.types import Filters, IngestReport
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -99,7 +100,7 @@ def _shared(function: F) -> F:
 
 def _day(last: bool) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
     def convert(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-        from kb.batch import iso_date
+        from kb.tables import iso_date
 
         return iso_date(value, last=last) if value else None
 
@@ -326,9 +327,15 @@ def batch(
 ) -> int:
     """Answer a list of questions, or check claims.
 
-    IN is .csv, .tsv, .jsonl or .txt (a question a line), OUT is .jsonl or .csv. The list has a column
-    "question" ("claim" or "text" with --mode check); id, source, document_id, after and before are
-    understood, other columns are carried through. A run that was cut off is continued by the same command.
+    IN is .csv, .tsv, .xlsx, .jsonl or .txt (a question a line). It has a column "question" ("claim" or
+    "text" with --mode check); id, source, document_id, after and before are understood, other columns are
+    carried through.
+
+    OUT is .jsonl, .csv or .xlsx, or a report to read: .html (one file, with filter and search) or .md. Each
+    names the knowledge base's generation and the hashes of its sources; for .jsonl and .csv they stand in
+    OUT.receipt.json.
+
+    A run that was cut off is continued by the same command.
     """
     from kb.batch import run_batch
 
@@ -352,6 +359,115 @@ def batch(
 
 
 @cli.command()
+@click.argument("output", type=click.Path(path_type=Path), metavar="FILE")
+@_shared
+@click.pass_obj
+def verify(run: Run, output: Path) -> int:
+    """Say which quotes of a batch output still stand.
+
+    FILE is a .jsonl, .csv or .xlsx that `kbqa batch` wrote; a table holds the first three citations of a row.
+    Each quote is looked up in the documents as they are now. It stands (the same words at the same place),
+    has moved (the same words elsewhere, white space aside), has changed (the nearest words are shown) or has
+    vanished.
+
+    Exit code 0 if all words that were quoted are still there (they stand or have moved), 1 if any changed or
+    vanished.
+    """
+    from kb.compare import verification_text
+    from kb.compare import verify as look_up
+
+    with run.library() as kb:
+        found = look_up(kb, output)
+    run.put(found, lambda: verification_text(found))
+    return 0 if found.holds else 1
+
+
+@cli.command()
+@click.argument("old", type=click.Path(path_type=Path), metavar="OLD")
+@click.argument("new", type=click.Path(path_type=Path), metavar="NEW")
+@_shared
+@click.pass_obj
+def compare(run: Run, old: Path, new: Path) -> None:
+    """Say how two batch outputs of one list differ.
+
+    OLD and NEW are .jsonl, .csv or .xlsx files that `kbqa batch` wrote, before and after documents were
+    ingested again or a setting was changed. Rows belong together by their question. Named are what is newly
+    answered, refused or failed, other verdicts and answers, and citations that were lost, gained or moved.
+    """
+    from kb.compare import compare as side_by_side
+    from kb.compare import comparison_text
+
+    found = side_by_side(old, new)
+    run.put(found, lambda: comparison_text(found))
+
+
+@cli.command(name="eval")
+@click.argument("questions", type=click.Path(path_type=Path), metavar="QUESTIONS")
+@click.option(
+    "-o",
+    "--output",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="PAGE",
+    help="Write an HTML page with plots.",
+)
+@click.option(
+    "--suggest", type=click.IntRange(1, 10_000), metavar="N", help="Draft N questions into QUESTIONS instead."
+)
+@_shared
+@click.pass_obj
+def evaluate(run: Run, questions: Path, page: Path | None, suggest: int | None) -> int:
+    """Score the answers on your own questions.
+
+    QUESTIONS is .csv, .tsv, .xlsx or .jsonl with a column "question" and what is expected of it, any of:
+    expected_answer, expected_document (an id), expected_quote, answerable (true or false). Several answers or
+    documents are separated by "|". The columns id, source, document_id, after, before and history mean what
+    they mean in a batch.
+
+    A folder with queries.jsonl (id, question, answer, answerable, evidence with doc_id and quote) is read as
+    it is; ingest its corpus.jsonl first.
+
+    Printed are retrieval, citations, answers, refusals, confidence and time, each figure with its definition.
+    The page has them too, with plots and every question, the worst first.
+
+    With --suggest N a question set is drafted from the documents, to be edited: no model is at hand, so
+    questions are taken from the documents or made of a sentence with a date or an amount. Add some that the
+    documents do not answer.
+    """
+    if suggest:
+        return _draft_questions(run, questions, suggest)
+    from kb.batch import replacing
+    from kb.evaluate import evaluate as score_answers
+    from kb.evaluate import evaluation_html, evaluation_text, read_cases
+    from kb.outputs import new_receipt
+
+    if page and (page.suffix.lower() != ".html" or not page.parent.is_dir()):
+        raise UsageError(
+            f"{page} cannot be written", "name a page that ends in .html, in a folder that is there"
+        )
+    cases = read_cases(questions)
+    with run.library() as kb, _progress(run, "asking") as progress:
+        receipt = new_receipt(kb.info(), kb.documents(), {"questions": questions.name})
+        found = score_answers(kb, cases, receipt, progress=progress)
+    if page:
+        with replacing(page) as draft, draft.open("w", encoding="utf-8", errors="replace") as file:
+            file.writelines(evaluation_html(found, f"How {questions.name} was answered"))
+    run.put(found, lambda: evaluation_text(found))
+    return 1 if found.counts["error"] else 0
+
+
+def _draft_questions(run: Run, path: Path, count: int) -> int:
+    from kb.suggest import suggest, write_cases
+
+    with run.library() as kb:
+        rows = suggest(kb, count)
+    write_cases(path, rows)
+    run.put({"written": str(path), "questions": len(rows)}, lambda: f"{len(rows)} drafts written to {path}.")
+    run.say("Edit them, and add questions that the documents do not answer (answerable: false).")
+    return 0
+
+
+@cli.command()
 @click.option("--host", help="Address to listen on [127.0.0.1: this machine only].")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on [7860].")
 @_shared
@@ -371,7 +487,7 @@ def serve(run: Run, host: str | None, port: int | None) -> None:
 def _words(arguments: tuple[str, ...], noun: str, command: str) -> str:
     """The words of a question as they were typed, quoted or not; ``-`` stands for stdin."""
     if arguments == ("-",):
-        from kb.batch import decode
+        from kb.tables import decode
 
         text = decode(sys.stdin.buffer.read()).strip()
     else:
@@ -384,7 +500,7 @@ def _words(arguments: tuple[str, ...], noun: str, command: str) -> str:
 def _read_draft(path: Path) -> str:
     """The text of a draft; plain text is taken letter by letter, other formats as ingestion reads them."""
     if path.suffix.lower() in PLAIN_TEXT:
-        from kb.batch import decode
+        from kb.tables import decode
 
         return decode(path.read_bytes())
     from ingest.load import load

@@ -39,6 +39,9 @@ _MONTHS = (
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?!\d)")
 _MARKER = re.compile(r"\s*\[(\d+)\]")
 _WEB_ADDRESS = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.IGNORECASE)
+_MD_MARKUP = re.compile(r"[\\`*_\[\]<>|~&$#]")
+_MD_BEGINS = re.compile(r"^(\d{0,9})([-+=.)])")
+_SPACE = re.compile(r"\s+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -90,25 +93,25 @@ def _count(number: int, noun: str) -> str:
 def answer_text(answer: Answer) -> str:
     """An answer for a terminal: the text, its numbered sources, then the notices."""
     if answer.status == "error":
-        return _plain(answer.error or "The question could not be answered.")
+        return plain(answer.error or "The question could not be answered.")
     parts = [answer.text, *map(_citation_text, answer.citations)]
     if answer.status == "not_found":
         parts = [REFUSAL, *_closest_text(answer.hits)]
-    return _plain("\n\n".join([*parts, *(f"Note: {notice}" for notice in answer.notices)]))
+    return plain("\n\n".join([*parts, *(f"Note: {notice}" for notice in answer.notices)]))
 
 
 def check_text(report: CheckReport) -> str:
     """The verdicts on a text for a terminal, each with its evidence."""
     if report.error:
-        return _plain(report.error)
+        return plain(report.error)
     if not report.claims:
         return "There is no claim to check in this text."
-    return _plain("\n\n".join(_verdict_text(verdict) for verdict in report.claims))
+    return plain("\n\n".join(_verdict_text(verdict) for verdict in report.claims))
 
 
 def hits_text(hits: Sequence[Hit]) -> str:
     """Passages found, best first, for a terminal."""
-    return _plain("\n\n".join(_hit_text(hit, f"{hit.score:.2f}") for hit in hits) or "No passages found.")
+    return plain("\n\n".join(_hit_text(hit, f"{hit.score:.2f}") for hit in hits) or "No passages found.")
 
 
 def documents_text(documents: Sequence[DocumentSummary]) -> str:
@@ -133,7 +136,7 @@ def copy_text(answer: Answer) -> str:
         f"[{c.n}] " + ", ".join(filter(None, [_line(c.title), *_facts(c, c.section, c.page), c.url or ""]))
         for c in answer.citations
     )
-    return _plain("\n\n".join(filter(None, (answer.question, answer.text or REFUSAL, sources))))
+    return plain("\n\n".join(filter(None, (answer.question, answer.text or REFUSAL, sources))))
 
 
 def to_json(value: Any) -> str:
@@ -193,9 +196,92 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Without the characters that could drive a terminal or turn the reading direction round."""
     return _CONTROL.sub("", text)
+
+
+# --------------------------------------------------------------------------------------- Markdown
+
+
+def answer_markdown(answer: Answer, key: str) -> str:
+    """An answer, a refusal or a failure; each citation is a footnote that begins with ``key``."""
+    notices = [f"> Note: {escape_markdown(notice)}" for notice in answer.notices]
+    if answer.status == "error":
+        error = escape_markdown(answer.error or "The question could not be answered.")
+        return "\n\n".join([f"**Failed:** {error}", *notices])
+    if answer.status == "not_found":
+        closest = "\n".join(f"- {_hit_markdown(hit)}" for hit in answer.hits[:CLOSEST])
+        head = "The closest passages, which do not answer it:" if closest else ""
+        return "\n\n".join(filter(None, (f"*{REFUSAL}*", *notices, head, closest)))
+    known = {citation.n for citation in answer.citations}
+    text = _md_begun("".join(_part_markdown(*part, key, known) for part in _parts(answer)).strip())
+    return "\n\n".join([text, *notices, *footnotes_markdown(answer.citations, key)])
+
+
+def check_markdown(report: CheckReport, key: str) -> str:
+    """The verdicts on a text, each with its explanation and its evidence as footnotes."""
+    if report.error:
+        return f"**Failed:** {escape_markdown(report.error)}"
+    if not report.claims:
+        return "There is no claim to check in this text."
+    lines, notes = [], []
+    for i, verdict in enumerate(report.claims, 1):
+        marks = "".join(f"[^{key}-{i}-{c.n}]" for c in verdict.citations)
+        said = f"{i}. **{VERDICTS[verdict.verdict]}:** {escape_markdown(verdict.claim)}{marks}"
+        lines.append(f"{said} {escape_markdown(verdict.explanation)}".rstrip())
+        notes += footnotes_markdown(verdict.citations, f"{key}-{i}")
+    return "\n\n".join(["\n".join(lines), *notes])
+
+
+def footnotes_markdown(citations: Iterable[Citation], key: str) -> list[str]:
+    """A footnote for each citation: the quote, where it stands, and its address on the web if it has one."""
+    return [f"[^{key}-{c.n}]: “{escape_markdown(c.quote)}” — {_citation_markdown(c)}" for c in citations]
+
+
+def _citation_markdown(citation: Citation) -> str:
+    place = f"{citation.document_id}, characters {citation.start}–{citation.end}"
+    facts = [citation.title, *_facts(citation, citation.section, citation.page), place]
+    web = citation.url and _WEB_ADDRESS.fullmatch(citation.url) and not set("<>") & set(citation.url)
+    return " · ".join(map(escape_markdown, facts)) + (f" · <{citation.url}>" if web else "")
+
+
+def _hit_markdown(hit: Hit) -> str:
+    facts = [hit.source.title, *_facts(hit, hit.passage.section, hit.passage.page)]
+    return f"{' · '.join(map(escape_markdown, facts))}: {escape_markdown(_opening(hit.passage))}"
+
+
+def _part_markdown(is_sentence: bool, text: str, key: str, known: Container[int]) -> str:
+    # Markers stand between sentences only; "[1]" inside a sentence is the document's own text.
+    pieces = [text] if is_sentence else _MARKER.split(text)
+    notes = (f"[^{key}-{n}]" if int(n) in known else "" for n in pieces[1::2])
+    return _md_inline(pieces[0]) + "".join(
+        note + _md_inline(plain) for note, plain in zip(notes, pieces[2::2], strict=True)
+    )
+
+
+def _parts(answer: Answer) -> Iterator[tuple[bool, str]]:
+    """The text in order, and whether each part is a sentence."""
+    done = 0
+    for sentence in answer.sentences:
+        yield False, answer.text[done : sentence.start]
+        yield True, answer.text[sentence.start : sentence.end]
+        done = sentence.end
+    yield False, answer.text[done:]
+
+
+def escape_markdown(text: str) -> str:
+    """Text on one line that no reader of Markdown takes for markup, nor for HTML."""
+    return _md_begun(_md_inline(text.strip()))
+
+
+def _md_inline(text: str) -> str:
+    return _MD_MARKUP.sub(r"\\\g<0>", _SPACE.sub(" ", plain(text)))
+
+
+def _md_begun(line: str) -> str:
+    """A line that does not begin a list or a heading."""
+    return _MD_BEGINS.sub(r"\1\\\2", line)
 
 
 # ------------------------------------------------------------------------------------------- HTML
@@ -252,6 +338,29 @@ def reply_html(answer: Answer, key: str = "answer") -> str:
     if answer.status == "not_found":
         return refusal_html(answer, key) + notices
     return answer_html(answer, key) + notices + sources_html(answer, key)
+
+
+def evidence_html(citations: Sequence[Citation], key: str = "answer") -> str:
+    """The citations to be read on paper: title, its address on the web, what is known, quote and place."""
+    items = "".join(
+        f'<li id="{_source_id(key, c.n)}" value="{c.n}"><p class="source-title" dir="auto">'
+        f"{_web_link(c.url, c.title)}</p>{_facts_html(_facts(c, c.section, c.page))}"
+        f'<blockquote dir="auto">{_e(c.quote)}</blockquote>'
+        f'<p class="place">{_e(c.document_id)}, characters {c.start}–{c.end}</p></li>'
+        for c in citations
+    )
+    return f'<ol class="evidence" aria-label="Sources">{items}</ol>' if items else ""
+
+
+def closest_html(hits: Sequence[Hit]) -> str:
+    """The closest passages to be read on paper, below a refusal."""
+    items = "".join(
+        f'<li><p class="source-title" dir="auto">{_web_link(hit.source.url, hit.source.title)}</p>'
+        f"{_facts_html(_facts(hit, hit.passage.section, hit.passage.page))}"
+        f'<p dir="auto">{_e(_opening(hit.passage))}</p></li>'
+        for hit in hits[:CLOSEST]
+    )
+    return f'<ol class="closest" aria-label="Closest passages">{items}</ol>' if items else ""
 
 
 def document_html(document: Document, start: int = 0, end: int = 0) -> str:
@@ -369,8 +478,12 @@ def _copy(answer: Answer) -> str:
     )
 
 
-def _e(text: str) -> str:
+def escape(text: str) -> str:
+    """Text as it stands in HTML, between tags and in attributes."""
     return html.escape(text, quote=True)
+
+
+_e = escape
 
 
 def _about(of: Citation | Source) -> str:
@@ -403,6 +516,12 @@ def _open(place: Citation | Passage, css: str, inner: str, name: str, target: st
 def _facts_html(facts: Sequence[str]) -> str:
     inner = '<span class="dot" aria-hidden="true"> · </span>'.join(f"<bdi>{_e(fact)}</bdi>" for fact in facts)
     return f'<p class="facts">{inner}</p>' if facts else ""
+
+
+def _web_link(url: str | None, text: str) -> str:
+    if not url or not _WEB_ADDRESS.fullmatch(url):
+        return _e(text)
+    return f'<a href="{_e(url)}" rel="noopener noreferrer">{_e(text)}</a>'
 
 
 def _original(url: str | None) -> str:

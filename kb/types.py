@@ -10,6 +10,7 @@ the checked text for ``Verdict``). ``to_dict()`` gives the JSON that scripts and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -146,6 +147,13 @@ class Hit:
             "text": self.passage.text,
         }
 
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Hit:
+        """The hit that ``to_dict`` gave, but for what that leaves out (ordinal, dense, lexical)."""
+        place = {name: value[name] for name in ("document_id", "start", "end", "text", "section", "page")}
+        about = {name: value[name] for name in ("title", "publisher", "author", "published", "url")}
+        return cls(Passage(ordinal=0, **place), Source(**about), value["score"], value["rank"])
+
 
 @dataclass(frozen=True, slots=True)
 class Citation:
@@ -180,6 +188,10 @@ class Sentence:
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "citations": list(self.citations)}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Sentence:
+        return cls(**{**value, "citations": tuple(value["citations"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +229,23 @@ class Answer:
             "error": self.error,
         }
 
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Answer:
+        """The answer that ``to_dict`` gave; further keys do not count."""
+        return cls(
+            question=value["question"],
+            status=value["status"],
+            text=value["answer"],
+            sentences=tuple(map(Sentence.from_dict, value["sentences"])),
+            citations=tuple(Citation(**citation) for citation in value["citations"]),
+            hits=tuple(map(Hit.from_dict, value["passages"])),
+            confidence=value["confidence"],
+            notices=tuple(value["notices"]),
+            model=value["model"],
+            seconds=value["seconds"],
+            error=value["error"],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -244,6 +273,10 @@ class Verdict:
             "citations": [c.to_dict() for c in self.citations],
         }
 
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Verdict:
+        return cls(**{**value, "citations": tuple(Citation(**c) for c in value["citations"])})
+
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
@@ -261,6 +294,12 @@ class CheckReport:
             "seconds": round(self.seconds, 4),
             "error": self.error,
         }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> CheckReport:
+        """The report that ``to_dict`` gave; further keys do not count."""
+        claims = tuple(map(Verdict.from_dict, value["claims"]))
+        return cls(value["text"], claims, value["seconds"], value["error"])
 
 
 @dataclass(frozen=True, slots=True)

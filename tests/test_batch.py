@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 from conftest import command_environment
 
-from kb.batch import BatchReport, decode, iso_date, journal_path, read_table, run_batch
+from kb.batch import BatchReport, journal_path, run_batch
 from kb.errors import ModelError, SourceError, UsageError
-from kb.types import Answer, CheckReport, Citation, Filters, Turn, Verdict
+from kb.tables import decode, iso_date, read_table
+from kb.types import Answer, CheckReport, Citation, DocumentSummary, Filters, Turn, Verdict
 
 
 class Oracle:
@@ -39,6 +40,12 @@ class Oracle:
 
     def info(self) -> dict[str, Any]:
         return {"generation": self.generation, "embedder": "none"}
+
+    def documents(self) -> list[DocumentSummary]:
+        return [
+            DocumentSummary("a.md", "=Title", "Post", None, None, None, "text/markdown", 9, 1, "abc123"),
+            DocumentSummary("b.md", "Never cited", None, None, None, None, "text/markdown", 9, 1, "def456"),
+        ]
 
     def ask(
         self,
@@ -219,8 +226,8 @@ def test_too_many_cells_are_not_dropped_silently(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "output", "word"),
     [
-        ("q.xlsx", "x", "a.csv", ".csv .tsv .jsonl .txt"),
-        ("q.csv", "question\nx\n", "a.xlsx", ".jsonl or .csv"),
+        ("q.ods", "x", "a.csv", ".csv .tsv .xlsx .jsonl .txt"),
+        ("q.csv", "question\nx\n", "a.pdf", ".jsonl .csv .xlsx .md .html"),
         ("q.csv", "frage\nx\n", "a.csv", "frage"),
         ("q.csv", "question\nx\n", "q.csv", "another name"),
         ("q.csv", "question\nx\n", "no/such/a.csv", "no folder"),
@@ -249,8 +256,8 @@ def test_a_file_that_is_no_text_says_so(tmp_path: Path) -> None:
 def test_columns_without_or_with_the_same_name(tmp_path: Path) -> None:
     source = tmp_path / "q.csv"
     source.write_text("question,,note,note\nWho?,1,2,3\n", encoding="utf-8")
-    table = read_table(source, "ask")
-    assert dict(table.rows[0].carried) == {"column 2": "1", "note": "2", "note (4)": "3"}
+    first = next(read_table(source, "ask").rows())
+    assert dict(first.carried) == {"column 2": "1", "note": "2", "note (4)": "3"}
 
 
 @pytest.mark.parametrize(
@@ -292,7 +299,7 @@ def test_csv_columns(tmp_path: Path) -> None:
     source, target = questions(tmp_path, 1), tmp_path / "a.csv"
     run_batch(Oracle(), source, target)
     (row,) = rows(target)
-    cited = [f"{name}_{n}" for n in (1, 2, 3) for name in ("quote", "title", "published", "url")]
+    cited = [f"{name}_{n}" for n in (1, 2, 3) for name in ("quote", "title", "published", "url", "place")]
     assert list(row) == ["id", "question", "note", "answer", "status", "confidence", *cited, "error"]
     assert row["answer"] == "Question 1 of 1?! [1]"
     assert (row["note"], row["quote_1"], row["published_1"], row["url_1"]) == (

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -25,9 +26,12 @@ from kb.types import Filters
 
 HEAVY = (
     "chromadb torch transformers sentence_transformers gradio onnxruntime onnx tokenizers langchain "
-    "langchain_core numpy trafilatura pypdf docx sqlite3 tqdm asyncio"
+    "langchain_core numpy trafilatura pypdf docx openpyxl sqlite3 tqdm asyncio"
 )
-COMMANDS = ["ask", "batch", "check", "documents", "info", "ingest", "remove", "search", "serve", "show"]
+COMMANDS = [
+    *("ask", "batch", "check", "compare", "documents", "eval", "info", "ingest", "remove", "search", "serve"),
+    *("show", "verify"),
+]
 QUESTION = "When was the harbour bridge closed to lorries?"
 
 
@@ -48,7 +52,7 @@ def one_sentence(stderr: str) -> str:
 # --- before any knowledge base -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["ask", "--help"], ["asj"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["batch", "--help"], ["asj"]])
 def test_nothing_heavy_is_loaded_to_explain_oneself(arguments: list[str]) -> None:
     code = f"""
 import sys
@@ -309,6 +313,80 @@ def test_batch(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
     assert [answer["id"] for answer in answers] == ["a", "b"]
     again = kbqa("batch", "q.csv", "-o", "a.jsonl", "--kb", library_folder, "--json")
     assert json.loads(again.stdout)["resumed"] == 1
+
+
+def test_verify_and_compare(kbqa: Command, own_library: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(f"id,question\na,{QUESTION}\n", encoding="utf-8")
+    assert kbqa("batch", "q.csv", "-o", "old.xlsx").returncode == 0
+    done = kbqa("verify", "old.xlsx")
+    assert done.returncode == 0, done.stdout
+    assert re.match(r"\d+ quotes: \d+ stand\.\nGeneration 1 then, 1 now\.\n$", done.stdout)
+    assert kbqa("remove", "bridge.md").returncode == 0
+    done = kbqa("verify", "old.xlsx")
+    assert done.returncode == 1
+    assert "vanished: row a [1]" in done.stdout
+    assert "Cited sources that are gone: bridge.md." in done.stdout
+    assert kbqa("batch", "q.csv", "-o", "new.csv").returncode == 0
+    done = kbqa("compare", "old.xlsx", "new.csv", "--json")
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert (found["same"], found["generation"]) == (0, {"old": 1, "new": 2})
+    assert found["differences"][0]["lost"][0]["document_id"] == "bridge.md"
+    assert kbqa("compare", "old.xlsx", "old.xlsx").stdout.startswith("1 the same.")
+
+
+def test_verify_and_compare_say_what_they_can_read(kbqa: Command, own_library: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(f"id,question\na,{QUESTION}\n", encoding="utf-8")
+    (tmp_path / "a.html").write_text("<p>")
+    for arguments in (["verify", "q.csv"], ["verify", "a.html"], ["compare", "q.csv", "q.csv"]):
+        done = kbqa(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert one_sentence(done.stderr)
+    assert kbqa("compare", "none.csv", "q.csv").returncode == 1
+
+
+def test_eval(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
+    lines = [
+        "question,expected_answer,expected_document,answerable",
+        f"{QUESTION},3 March 2026,bridge.md,yes",
+    ]
+    lines += ["Who won the chess tournament in Reykjavik?,,,no"]
+    (tmp_path / "q.csv").write_text("\n".join(lines), encoding="utf-8")
+    done = kbqa("eval", "q.csv", "--kb", library_folder, "-o", "page.html")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(
+        "2 questions: 1 can be answered, 1 cannot. 1 answered, 1 refused, 0 failed."
+    )
+    assert re.search(r"hit@1 +1\.000  n=1 +an expected document is the first", done.stdout)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 3
+    assert page.count('<article class="row"') == 2
+    scored = json.loads(kbqa("eval", "q.csv", "--kb", library_folder, "--json").stdout)
+    assert scored["figures"]["balanced"] == {"value": 1.0, "n": 2}
+    assert scored["receipt"]["generation"] == 1
+
+
+def test_eval_drafts_a_question_set_that_can_be_scored(
+    kbqa: Command, library_folder: Path, tmp_path: Path
+) -> None:
+    done = kbqa("eval", "mine.xlsx", "--suggest", "4", "--kb", library_folder)
+    assert (done.returncode, done.stdout) == (0, "4 drafts written to mine.xlsx.\n")
+    assert "answerable: false" in done.stderr
+    again = kbqa("eval", "mine.xlsx", "--suggest", "4", "--kb", library_folder)
+    assert again.returncode == 2
+    assert "is there already" in one_sentence(again.stderr)
+    scored = json.loads(kbqa("eval", "mine.xlsx", "--kb", library_folder, "--json").stdout)
+    assert (scored["questions"], scored["figures"]["hit@5"]["value"]) == (4, 1.0)
+
+
+def test_eval_says_what_it_needs(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("question\nWho?\n", encoding="utf-8")
+    done = kbqa("eval", "q.csv", "--kb", library_folder)
+    assert done.returncode == 2
+    assert "expected_answer" in one_sentence(done.stderr)
+    done = kbqa("eval", "q.csv", "-o", "page.pdf", "--kb", library_folder)
+    assert done.returncode == 2
+    assert ".html" in one_sentence(done.stderr)
 
 
 def test_batch_says_what_is_missing(kbqa: Command, library_folder: Path) -> None:

@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
-    *("types", "errors", "settings", "text", "render"),
+    *("types", "errors", "settings", "text", "render", "page"),
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "generate", "verify", "langchain", "pipeline"),
-    *("batch", "evaluate", "cli", "__main__"),
+    *("sheets", "tables", "outputs", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
 )
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
@@ -41,6 +41,7 @@ DOORS = {
     "pypdf": {"ingest/load/pdf.py"},
     "docx": {"ingest/load/docx.py"},
     "markdown_it": {"ingest/load/markdown.py"},
+    "openpyxl": {"kb/sheets.py"},
 }
 
 

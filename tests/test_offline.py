@@ -79,6 +79,7 @@ for command in (
     ["search", "apple blossom", "--json"],
     ["check", "The repair is expected to cost 41 million euros.", "--json"],
     ["batch", "questions.csv", "-o", "answers.jsonl", "--quiet"],
+    ["verify", "answers.jsonl"],
 ):
     with contextlib.redirect_stdout(io.StringIO()) as out:
         runs.append([run(*command), out.getvalue()])
@@ -94,7 +95,7 @@ def test_the_whole_path_needs_no_network(made: tuple[Path, str]) -> None:
     folder, printed = made
     runs, attempts = json.loads(printed)
     assert attempts == []
-    assert [code for code, _ in runs] == [0, 0, 0, 0, 0]
+    assert [code for code, _ in runs] == [0, 0, 0, 0, 0, 0]
     report, answer, found, check = (json.loads(out) for _, out in runs[:4])
     assert (report["added"], report["failed"]) == (5, [])
     assert answer["status"] == "answered"
