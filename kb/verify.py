@@ -8,11 +8,13 @@ that differs is named in the explanation. What no rule can settle is ``not_found
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from kb import claims
+from kb.claims import Claim
 from kb.extract import Candidate, Embed, candidates, cite
 from kb.text import (
     Amount,
@@ -22,7 +24,6 @@ from kb.text import (
     dates,
     fold,
     names,
-    sentence_spans,
     word_set,
     words,
 )
@@ -69,10 +70,6 @@ _OPPOSITES = [
     )
 ]
 
-# A pasted answer has its citations in it: "Sentence one. [1] Sentence two. [1][2]".
-_MARKS_BEFORE = re.compile(r"^(?:\[\d+\]\s*)*(?:[-*\u2022\u25b8]\s+)?")
-_MARKS_AFTER = re.compile(r"(?:\s*\[\d+\])+$")
-_QUOTES = "\"'\u201d\u2019\u00bb)"
 _TITLES = word_set("mr mrs ms dr prof sir")
 
 
@@ -87,23 +84,24 @@ class Finding:
 
 
 def check(text: str, find: Find, embed: Embed) -> tuple[Verdict, ...]:
-    """A verdict for each sentence of ``text`` that claims something; questions are left out."""
-    return tuple(_verdict(text, start, end, find, embed) for start, end in _claims(text))
+    """A verdict for each statement of ``text``; what is no claim is left alone, and says so."""
+    return tuple(_verdict(text, claim, find, embed) for claim in claims.split(text))
 
 
-def _claims(text: str) -> Iterator[tuple[int, int]]:
-    """The sentences that are no questions, without the marks of a list or of citations around them."""
-    for start, end in sentence_spans(text):
-        sentence = _MARKS_AFTER.sub("", text[start:end])
-        begin = start + len(sentence) - len(_MARKS_BEFORE.sub("", sentence))
-        end = start + len(sentence)
-        if any(c.isalnum() for c in text[begin:end]) and not text[begin:end].rstrip(_QUOTES).endswith("?"):
-            yield begin, end
+_LEFT_ALONE = {
+    "opinion": "This is an opinion, which no document can settle; it was not checked.",
+    "question": "This is a question, not a claim; it was not checked.",
+    "instruction": "This is an instruction, not a claim; it was not checked.",
+}
 
 
-def _verdict(text: str, start: int, end: int, find: Find, embed: Embed) -> Verdict:
+def _verdict(text: str, part: Claim, find: Find, embed: Embed) -> Verdict:
+    start, end = part.start, part.end
     claim = text[start:end]
-    findings = [judge(claim, evidence, near) for evidence, near in _nearest(claim, find(claim), embed)]
+    if part.kind != "claim":
+        return Verdict(claim, start, end, "not_found", 1.0, _LEFT_ALONE[part.kind], kind=part.kind)
+    near = _nearest(part.alone, find(part.alone), embed)
+    findings = [judge(part.alone, evidence, nearness) for evidence, nearness in near]
     decided = [f for f in findings if f.verdict != "not_found"]
     if not decided:
         closest = max(findings, key=lambda f: f.strength, default=None)

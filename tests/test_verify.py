@@ -146,12 +146,13 @@ is expected to cost 45 million euros. [2][3]
 def test_claims_of_a_draft_stand_where_they_say(kb: KnowledgeBase) -> None:
     report = kb.check(DRAFT)
     assert report.text == DRAFT
-    assert [v.claim for v in report.claims] == [
+    checked = [v for v in report.claims if v.kind == "claim"]
+    assert [v.claim for v in checked] == [
         "The harbour bridge was closed to lorries on 3 March 2026.",
         "The repair of the harbour bridge is expected to cost 45 million euros.",
         "Penguins live in Antarctica.",
     ], "questions and marks are no claims"
-    assert [v.verdict for v in report.claims] == ["supported", "contradicted", "not_found"]
+    assert [v.verdict for v in checked] == ["supported", "contradicted", "not_found"]
     assert all(DRAFT[v.start : v.end] == v.claim for v in report.claims)
 
 
@@ -191,9 +192,19 @@ def test_what_cannot_be_checked_says_so(kb: KnowledgeBase, text: str) -> None:
     assert report.claims == ()
 
 
-def test_only_questions_is_no_error(kb: KnowledgeBase) -> None:
-    report = kb.check("Is it so? Why?")
-    assert (report.claims, report.error) == ((), None)
+def test_what_is_no_claim_is_left_alone_and_says_so(kb: KnowledgeBase) -> None:
+    report = kb.check("Is it so? I think the bridge is ugly. Please call the council.")
+    assert report.error is None
+    assert [v.kind for v in report.claims] == ["question", "opinion", "instruction"]
+    for found in report.claims:
+        assert (found.verdict, found.citations) == ("not_found", ())
+        assert found.kind in found.explanation
+        assert found.to_dict()["kind"] == found.kind
+
+
+def test_a_pronoun_is_read_as_what_it_stands_for(kb: KnowledgeBase) -> None:
+    draft = "Marta is a ferry. It carries lorries every thirty minutes."
+    assert kb.check(draft).claims[1].claim == "It carries lorries every thirty minutes."
 
 
 def test_another_ceiling_is_another_claim(starter: KnowledgeBase) -> None:
