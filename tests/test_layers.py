@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     *("types", "errors", "settings", "text", "render"),
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
-    *("question", "extract", "generate", "claims", "rules", "verify", "langchain", "pipeline"),
+    *("question", "extract", "generate", "claims", "statement", "rules", "verify", "langchain", "pipeline"),
     *("batch", "evaluate", "cli", "__main__"),
 )
 

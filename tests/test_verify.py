@@ -11,7 +11,6 @@ from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
 from kb.store import Store
 from kb.types import Filters, Verdict
-from kb.verify import _amounts_differ as amounts_differ
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +117,7 @@ def test_a_denial_is_contradicted(kb: KnowledgeBase, claim: str) -> None:
     [
         "Penguins live in Antarctica.",
         "The moon is made of cheese.",
-        "Council leader Peter Hahn called the repair overdue.",
+        "The harbour bridge was painted by Peter Hahn.",
         "The Mayor of Lisbon opened a museum of clocks in 1987.",
         "数据中心需要电力。",
     ],
@@ -130,7 +129,13 @@ def test_what_no_document_says_is_not_found_and_has_no_evidence(kb: KnowledgeBas
 
 
 def test_a_missing_name_is_named(kb: KnowledgeBase) -> None:
-    assert "Peter Hahn" in verdict(kb, "Council leader Peter Hahn called the repair overdue.").explanation
+    assert "Peter Hahn" in verdict(kb, "The bridge was closed to lorries by Peter Hahn.").explanation
+
+
+def test_another_name_in_the_same_place_is_contradicted(kb: KnowledgeBase) -> None:
+    found = verdict(kb, "Council leader Peter Hahn called the repair overdue.")
+    assert found.verdict == "contradicted"
+    assert "says Nora Blum, the claim says Peter Hahn" in found.explanation
 
 
 DRAFT = """Why was the bridge closed?
@@ -214,10 +219,3 @@ def test_another_ceiling_is_another_claim(starter: KnowledgeBase) -> None:
     assert "256 terabytes" in verdict.explanation
     (verdict,) = starter.check("Each Prometheus server holds up to 128 terabytes of memory.").claims
     assert verdict.verdict == "supported"
-
-
-def test_a_date_in_the_source_does_not_hide_a_figure_of_the_claim() -> None:
-    # The "12" stands as far from the beginning as the source's date does.
-    found = amounts_differ("The port has 12 cranes.", "On 3 March 2026 the port had 15 cranes.")
-    assert found == "The source says 15, the claim says 12."
-    assert amounts_differ("The port had 3 cranes.", "On 3 March 2026 the port had 3 cranes.") is None
