@@ -23,8 +23,9 @@ from pathlib import Path
 from ingest.sync import ingest
 from kb.pipeline import KnowledgeBase
 from kb.settings import load_settings
+from kb.statement import names_of
 from kb.store import Store
-from kb.text import amounts, dates, names, sentence_spans
+from kb.text import amounts, dates, sentence_spans
 from kb.types import Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,7 +109,7 @@ def name_changer(pool: list[str]) -> Change:
     """Puts another name of the documents, of as many words, in the place of one."""
 
     def change_name(sentence: str, rng: random.Random) -> str | None:
-        found = [(s, e) for s, e in names(sentence) if sentence[s:e] in pool]
+        found = [(s, e) for s, e in names_of(sentence) if sentence[s:e] in pool]
         rng.shuffle(found)
         for start, end in found:
             name = sentence[start:end]
@@ -122,6 +123,25 @@ def name_changer(pool: list[str]) -> Change:
         return None
 
     return change_name
+
+
+def _is_proper(name: str) -> bool:
+    """Whether a run of capitals is somebody's or something's name: no abbreviation, no nationality."""
+    parts = name.split()
+    plain = (
+        name.replace(" ", "").isalpha()
+        and not any(word.isupper() for word in parts)
+        and parts[-1][0].isupper()
+    )
+    return (
+        plain
+        and len(name) > 2
+        and not name.endswith(("an", "ese", "ish"))
+        and name.split()[0] not in _PREPOSITIONS
+    )
+
+
+_PREPOSITIONS = ("From", "After", "By", "With", "Under", "For", "Since", "Until")
 
 
 def _shares_a_word(name: str, sentence: str) -> bool:
@@ -191,7 +211,7 @@ def sentences(kb: KnowledgeBase) -> Iterator[str]:
 def cases(found: list[str], count: int, seed: int) -> list[Case]:
     """``count`` changed sentences, in equal shares, and as many unchanged or reworded ones."""
     rng = random.Random(seed)
-    pool = sorted({s[a:b] for s in found for a, b in names(s) if (s[a:b]).replace(" ", "").isalpha()})
+    pool = sorted({s[a:b] for s in found for a, b in names_of(s) if _is_proper(s[a:b])})
     changes: dict[str, tuple[Change, int]] = {
         "number": (change_number, count // 4),
         "date": (change_date, count // 4),

@@ -154,7 +154,8 @@ def _parts(sentence: str, begin: int, joint: re.Match[str]) -> bool:
     left, right = sentence[begin : joint.start()], sentence[joint.end() :]
     if _is_inside(sentence, joint.start()) or _HANGS.search(sentence[: joint.start()]):
         return False
-    if not _VERB.search(left) or not _OPENS.match(right):
+    # "..., Norvia and Halden Bank said": what stands after the last comma is no statement.
+    if not _VERB.search(left.rpartition(", ")[2]) or not _OPENS.match(right):
         return False
     verb = _VERB.search(right)
     following = _JOINT.search(right)

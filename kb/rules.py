@@ -21,6 +21,10 @@ Outcome = Literal["agrees", "differs", "open"]
 
 # A claim's value must be this much at home in the evidence before another value contradicts it.
 _AT_HOME = 0.5
+# What of a claim must stand in the evidence for a denial or a plan to be one of what is claimed, and what of
+# the rest of it for one name to differ.
+_MOST = 0.6
+_ALL_ELSE = 0.7
 # How much better bound another value must be before an equal one is taken to belong to something else.
 _BETTER = 1.5
 _CLOSE = 0.4  # the weight of a word that stands close by
@@ -59,7 +63,7 @@ def difference(p: Pair) -> str | None:
     named = _names(p)
     if named.missing:  # somebody else, unless the names alone differ
         others = len(named.missing) > 1 or _value_missing(p)
-        return None if others or not named.instead else _says(p, named.instead, named.missing[0])
+        return None if others or not named.instead else says(p, named.instead, named.missing[0])
     for rule in _RULES:
         found = rule(p)
         if found:
@@ -88,6 +92,35 @@ def _value_missing(p: Pair) -> str | None:
     return None
 
 
+# Words that carry little of a claim: "is one of the fields in which", "never agreed to become".
+_LIGHT_WORDS = """
+    field area case thing way kind type form example see consider describe regard call view author agree
+    become count remain make seem want try get
+"""
+
+
+@lru_cache(maxsize=1)
+def _light() -> frozenset[str]:
+    return frozenset(form(stem(word)) for word in _LIGHT_WORDS.split())
+
+
+def coverage(p: Pair, without: Slot | None = None) -> float:
+    """The share of the claim's content words in the evidence; those only in what stands about it count half.
+
+    Figures, dates and denials do not count, whether they agree is for the rules to say; nor does the subject
+    where the evidence says "it", nor the slot ``without``.
+    """
+    left_out = [s for s in p.claim.slots if s.kind in ("amount", "date")]
+    left_out += [s for s in (pointed_at(p), without) if s]
+    asked = {
+        f for f, n in p.claim.content if not any(s.start <= p.claim.words[n].start < s.end for s in left_out)
+    }
+    if not asked:
+        return 0.0
+    there, about = p.evidence.forms, p.around.forms
+    return sum(1.0 if akin(f, there) else 0.5 if akin(f, about) else 0.0 for f in asked) / len(asked)
+
+
 def notes(p: Pair) -> list[str]:
     """What a claim that agrees leaves out or adds to: who said it, a bound, a plan."""
     found = []
@@ -110,7 +143,8 @@ def source_name(published: str | None) -> str:
     return f"The source ({day.day} {day:%B %Y})"
 
 
-def _says(p: Pair, said: str, claimed: str) -> str:
+def says(p: Pair, said: str, claimed: str) -> str:
+    """The line that sets what the source says against what the claim says."""
     return f"{source_name(p.published)} says {said}, the claim says {claimed}."
 
 
@@ -138,18 +172,22 @@ def _differing(
     outcomes = {s.start: outcome(slot, s) for s in found}
     agreeing = [s for s in found if outcomes[s.start] == "agrees"]
     others = [s for s in p.claim.slots if s.kind == slot.kind and s is not slot]
-    free = [
-        s
-        for s in found
-        if outcomes[s.start] == "differs" and (agreeing or not any(outcome(o, s) == "agrees" for o in others))
-    ]
-    if not free or (not agreeing and any(o == "open" for o in outcomes.values())):
+    taken = {_own(other, found, outcome) for other in others}
+    free = [s for s in found if outcomes[s.start] == "differs" and (agreeing or s.start not in taken)]
+    doubtful = any(outcomes[s.start] == "open" and s.start not in taken for s in found)
+    if not free or (doubtful and not agreeing):
         return None
     best = max(free, key=slot.affinity)
     if agreeing:
         own = max(agreeing, key=slot.affinity)
         return best if _clearly_better(slot, best, own) else None
     return best
+
+
+def _own(slot: Slot, found: Sequence[Slot], outcome: Callable[[Slot, Slot], Outcome]) -> int | None:
+    """Where the value stands that agrees with one of the claim, the nearest if there are several."""
+    agreeing = [s for s in found if s.sort == slot.sort and outcome(slot, s) == "agrees"]
+    return max(agreeing, key=slot.affinity).start if agreeing else None
 
 
 def _clearly_better(slot: Slot, best: Slot, own: Slot) -> bool:
@@ -209,6 +247,8 @@ def _amount_outcome(p: Pair, mine: Slot, theirs: Slot, there: Statement) -> Outc
         return "differs"
     if _equal(mine, theirs):
         return "differs" if given == "most" and limit is None else "agrees"
+    if limit is not None and limit == given:
+        return "differs"
     if limit in ("least", "over") and given != "most":
         return "agrees" if other >= value else "differs"
     if limit == "under" and given not in ("least", "over"):
@@ -234,10 +274,10 @@ def _amounts(p: Pair) -> str | None:
     for slot in p.claim.of("amount"):
         found = _alike(slot, p.evidence)
         if slot.sort == "count ":
-            found = [s for s in found if _counts_same(p, slot, s)]
+            found = [s for s in found if _equal(slot, s) or _counts_same(p, slot, s)]
         other = _differing(p, slot, found, lambda a, b: _amount_outcome(p, a, b, p.evidence))
         if other:
-            return _says(p, _with_bound(p.evidence, other), _with_bound(p.claim, slot))
+            return says(p, _with_bound(p.evidence, other), _with_bound(p.claim, slot))
     return None
 
 
@@ -295,7 +335,7 @@ def _dates(p: Pair) -> str | None:
     for slot in p.claim.of("date"):
         other = _differing(p, slot, p.evidence.of("date"), _date_outcome)
         if other:
-            return _says(p, p.evidence.said(other), p.claim.said(slot))
+            return says(p, p.evidence.said(other), p.claim.said(slot))
     return None
 
 
@@ -310,7 +350,7 @@ def _ordinals(p: Pair) -> str | None:
     for slot in p.claim.of("ordinal"):
         other = _differing(p, slot, _alike(slot, p.evidence), _ranks)
         if other:
-            return _says(p, _quoted(p.evidence.said(other)), _quoted(p.claim.said(slot)))
+            return says(p, _quoted(p.evidence.said(other)), _quoted(p.claim.said(slot)))
     return None
 
 
@@ -321,7 +361,7 @@ def _shares(p: Pair) -> str | None:
             more = slot.rank >= 4 and other.rank <= 3
             fewer = slot.rank == 1 and other.rank >= 3
             if slot.sort and (more or fewer or (slot.rank == 5 and other.rank == 4)):
-                return _says(p, _quoted(p.evidence.said(other)), _quoted(p.claim.said(slot)))
+                return says(p, _quoted(p.evidence.said(other)), _quoted(p.claim.said(slot)))
     return None
 
 
@@ -333,7 +373,7 @@ def _directions(p: Pair) -> str | None:
             continue
         other = _differing(p, slot, found, _ranks)
         if other and fold(p.evidence.said(other)) != fold(p.claim.said(slot)):
-            return _says(p, _quoted(p.evidence.said(other)), _quoted(p.claim.said(slot)))
+            return says(p, _quoted(p.evidence.said(other)), _quoted(p.claim.said(slot)))
     return _prefixed(p)
 
 
@@ -364,7 +404,7 @@ def _prefixed(p: Pair) -> str | None:
                 and not _negators(p.evidence)
             ):
                 said, claimed = (word, rest) if one is theirs else (rest, word)
-                return _says(p, _quoted(said), _quoted(claimed))
+                return says(p, _quoted(said), _quoted(claimed))
     return None
 
 
@@ -387,10 +427,6 @@ _SCOPE_ENDS = re.compile(
     r"[,;:.()\u2013\u2014]|\b(?:but|because|although|while|which|who|and|or|until|since)\b"
 )
 _SCOPE = 3  # content words that a negation reaches over
-# They carry no meaning of their own: "never agreed to become a minister" denies "minister".
-_LIGHT = frozenset(
-    form(stem(word)) for word in "agree become count consider remain make seem want try get".split()
-)
 
 
 def _negators(statement: Statement) -> list[frozenset[str]]:
@@ -403,12 +439,18 @@ def _negators(statement: Statement) -> list[frozenset[str]]:
             continue
         border = _SCOPE_ENDS.search(text, match.end())
         end = border.start() if border else len(text)
-        inside = [f for f, n in statement.content if match.end() <= statement.words[n].start < end]
-        found.append(frozenset([f for f in inside if f not in _LIGHT][:_SCOPE] or inside[:1]))
+        inside = [
+            f
+            for f, n in statement.content
+            if match.end() <= statement.words[n].start < end and not statement.words[n].text.endswith("ly")
+        ]
+        found.append(frozenset([f for f in inside if f not in _light()][:_SCOPE] or inside[:1]))
     return [scope for scope in found if scope]
 
 
 def _negation(p: Pair) -> str | None:
+    if coverage(p) < _MOST:
+        return None
     mine, theirs = _negators(p.claim), _negators(p.evidence)
     for scope in mine:
         if _is_said(scope, p.evidence, theirs):
@@ -442,6 +484,7 @@ _PLAN = re.compile(
     r"|in talks|threaten(?:s|ed)|agreed|ready"
     r"|to be)\b",
 )
+_AS_PLANNED = re.compile(r"\bas (?:planned|scheduled|expected|projected|forecast)\b")
 _DONE = re.compile(
     r"\b(?:has|have|had|was|were|did|already|successfully|[a-z]{3,}ed|built|bought|sold|won|lost|made|took|gave|went|began|became"
     r"|held|broke|came|left|led|met|paid|ran|sent|spent|hit|put|cut|rose|fell|grew)\b"
@@ -455,7 +498,8 @@ _PLAN_SCOPE = 7
 
 def _plan(p: Pair) -> str | None:
     """A thing done in the claim that the source only plans or expects."""
-    if _PLAN.search(p.claim.text) or not _DONE.search(p.claim.text):
+    claim = _AS_PLANNED.sub("", p.claim.text)
+    if _PLAN.search(claim) or not _DONE.search(claim) or coverage(p) < _MOST:
         return None
     for match in _PLAN.finditer(p.evidence.text):
         before = {f for f, n in p.evidence.content if p.evidence.words[n].start < match.start()}
@@ -520,7 +564,7 @@ def _names(p: Pair) -> _Names:
     subject = pointed_at(p)
     nowhere = [slot for slot in absent if slot != subject and not _has_name(p.around, p.claim.said(slot))]
     for slot in absent:
-        if slot != subject and (slot in nowhere or not _points_back(p.evidence)):
+        if slot != subject and (slot in nowhere or not _points_back(p)):
             rival = _rival(p, slot)
             if rival:
                 return _Names((p.claim.said(slot), *(p.claim.said(s) for s in nowhere if s != slot)), rival)
@@ -529,13 +573,17 @@ def _names(p: Pair) -> _Names:
 
 _POINTS_BACK = re.compile(
     r"(?:[^,]{1,60}, )?(?:It|They|He|She|Its|Their|His|Her|it|they|he|she|its|his|her|their)\b"
-    r"|The (?:company|firm|film|book|song|album|band|series|show|group|team|city|structure|building|novel"
+    r"|(?:[^,]{1,60}, the|The) (?:company|firm|film|book|song|album|band|series|show|group|team|city"
+    r"|structure|building|novel"
     r"|actor|actress|singer|author|player|game|startup|bank)\b"
 )
 
 
-def _points_back(statement: Statement) -> bool:
-    return bool(_POINTS_BACK.match(statement.text))
+def _points_back(p: Pair) -> bool:
+    """Whether the evidence leaves its subject to the sentence before: "It ...", "The project ..."."""
+    the = re.match(r"(?:The|This|That|These|Those) (\w+)", p.evidence.text)
+    again = the is not None and form(stem(the[1])) in p.claim.forms
+    return again or bool(_POINTS_BACK.match(p.evidence.text))
 
 
 def pointed_at(p: Pair) -> Slot | None:
@@ -543,7 +591,7 @@ def pointed_at(p: Pair) -> Slot | None:
     subject = next((slot for slot in p.claim.of("name") if slot.start <= 4), None)
     if not subject or _has_name(p.evidence, p.claim.said(subject)) or p.around.of("name"):
         return None
-    return subject if _points_back(p.evidence) else None
+    return subject if _points_back(p) else None
 
 
 def _has_name(statement: Statement, name: str) -> bool:
@@ -609,13 +657,12 @@ def _rival(p: Pair, slot: Slot) -> str | None:
     ]
     # "X is not by A" does not contradict "X is by B".
     only_denied = _negators(p.claim) and not _negators(p.evidence)
-    if not free or slot.grounded(p.evidence.forms) < _NAME_AT_HOME or only_denied:
+    if not free or only_denied or coverage(p, slot) < _ALL_ELSE:
         return None
     best = max(free, key=lambda s: (_same_side(p, slot, s), slot.affinity(s)))
     return p.evidence.said(best) if _same_side(p, slot, best) else None
 
 
-_NAME_AT_HOME = 0.6
 _PEOPLES = word_set(
     """
     american british english scottish welsh irish french german italian spanish portuguese dutch belgian swiss
@@ -627,18 +674,21 @@ _PEOPLES = word_set(
     """
 )
 _PLACED = re.compile(
-    r"\b(?:in|at|near|from|outside|across|throughout|to|into|on|of|around)\s+(?:the\s+)?$", re.IGNORECASE
+    r"(?<!according )\b(?:(?P<place>in|at|near|from|outside|across|throughout|to|into|on|around|for)"
+    r"|(?P<of>of)|(?P<by>by)|(?P<other>with|against|as|than))\s+(?:the\s+)?$",
+    re.IGNORECASE,
 )
 
 
 def _same_sort(p: Pair, mine: Slot, theirs: Slot) -> bool:
     """Whether two names can stand for each other: peoples for peoples, places for places."""
     peoples = (fold(p.claim.said(mine)) in _PEOPLES, fold(p.evidence.said(theirs)) in _PEOPLES)
-    placed = (
-        bool(_PLACED.search(p.claim.text[: mine.start])),
-        bool(_PLACED.search(p.evidence.text[: theirs.start])),
-    )
-    return peoples[0] == peoples[1] and placed[0] == placed[1]
+    return peoples[0] == peoples[1] and _placed(p.claim, mine) == _placed(p.evidence, theirs)
+
+
+def _placed(statement: Statement, slot: Slot) -> str | None:
+    match = _PLACED.search(statement.text[: slot.start])
+    return match.lastgroup if match else None
 
 
 def _same_side(p: Pair, mine: Slot, theirs: Slot) -> bool:
@@ -647,7 +697,7 @@ def _same_side(p: Pair, mine: Slot, theirs: Slot) -> bool:
     if not near:
         return False
     weight, nearest = max((weight * theirs.belongs[f], f) for weight, f in near)
-    return weight >= 0.1 and _is_before(p.claim, nearest, mine) == _is_before(p.evidence, nearest, theirs)
+    return weight >= 0.02 and _is_before(p.claim, nearest, mine) == _is_before(p.evidence, nearest, theirs)
 
 
 def _is_before(statement: Statement, f: str, slot: Slot) -> bool:
@@ -729,7 +779,7 @@ def _swapped(p: Pair) -> str | None:
         if SequenceMatcher(None, mine_words, their_words, autojunk=False).ratio() >= 0.85:
             said = ", ".join(p.evidence.said(s) for s in p.evidence.slots if s.kind == kind)
             claimed = ", ".join(p.claim.said(s) for s in p.claim.slots if s.kind == kind)
-            return _says(p, said, claimed)
+            return says(p, said, claimed)
     return None
 
 
@@ -738,6 +788,44 @@ def _value(slot: Slot) -> tuple[float, ...]:
         return (slot.amount.value,)
     assert slot.date
     return (slot.date.year or 0, slot.date.month or 0, slot.date.day or 0)
+
+
+# ------------------------------------------------------------------------------------ kinds of things
+
+_IS_A = re.compile(
+    r"\b(?:is|was|are|were)\s+(?:an?|the)\s+(?P<kind>[^,;:()]+?)"
+    r"(?=[,;:().]|$|\s(?:who|that|which|whose|where|by|of|in|from|for|with|at|on|to|set|based|directed|written"
+    r"|starring|created|produced|located|released|and|or)\b)"
+)
+_ANY_KIND = word_set(
+    "person man woman human thing place work part member one name type kind group being example native former"
+    " set number lot first second third last result way"
+)
+
+
+def kinds(p: Pair) -> tuple[str, str] | None:
+    """What the source and the claim say that their common subject is, where these are different words."""
+    mine, theirs = _IS_A.search(p.claim.text), _IS_A.search(p.evidence.text)
+    if (
+        not mine
+        or not theirs
+        or _negators(p.claim)
+        or _negators(p.evidence)
+        or not _same_subject(p, mine, theirs)
+    ):
+        return None
+    head = content_words(mine["kind"])[-1:]
+    if not head or head[0].text.lower() in _ANY_KIND or akin(form(head[0].stem), p.evidence.forms):
+        return None
+    # All that it is said to be: "an actor, comedian, and singer".
+    listed = re.match(r"(?:,\s+[\w -]+)*,?(?:\s+(?:and|or)\s+[\w -]+)?", p.evidence.text[theirs.end() :])
+    return theirs["kind"] + (listed.group() if listed else ""), mine["kind"]
+
+
+def _same_subject(p: Pair, mine: re.Match[str], theirs: re.Match[str]) -> bool:
+    subject = {_bare(w.text) for w in content_words(p.claim.text[: mine.start()])}
+    there = [_bare(w.text) for w in content_words(p.evidence.text[: theirs.start()])]
+    return bool(subject) and subject <= set(there) and there[0] in subject
 
 
 # ------------------------------------------------------------------------------------- attribution

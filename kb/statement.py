@@ -29,21 +29,24 @@ _IRREGULAR = """
     shrink shrank shrunk; sing sang sung; sit sat; speak spoke spoken; spend spent; stand stood; steal
     stole; strike struck; swear swore; take took taken; teach taught; tell told; think thought; throw
     threw; understand understood; wear wore; win won; write wrote written; man men; woman women; child
-    children; person people; sue sued
+    children; person people; sue sued; bear bore; beat beaten; bind bound; blow blew blown; break broke
+    broken; catch caught; deal dealt; dig dug; drink drank; fight fought; flee fled; forget forgot;
+    freeze froze frozen; hang hung; hear heard; hide hid hidden; lay laid; overtake overtook; ride rode
+    ridden; seek sought; shake shook; shoot shot; stick stuck; sweep swept; swim swam; swing swung; tear
+    tore torn; undergo underwent; undertake undertook; wake woke; withdraw withdrew withdrawn
 """
 _SYNONYMS = """
-    buy purchase acquire acquisition takeover; rise increase grow growth climb jump gain surge;
-    fall drop decline decrease slump shrink dip plunge; begin start commence;
-    big large huge giant massive enormous; biggest largest; smallest lowest; company firm; film movie;
-    author writer write; build construct construction; show reveal; die death; born birth;
-    launch introduce introduction unveil release; car vehicle automobile; kill murder; job position;
-    end finish complete conclude; help aid assist; need require; use employ; sign ink;
-    deal agreement contract accord; plant factory; doctor physician; city town; annual yearly annually;
-    quick fast rapid; approve back endorse; spend spending expenditure capex; reach hit;
-    predict forecast project; worker employee staff; country nation; tell say state; attack assault;
-    near nearly; aim target; shut close closure; make produce manufacture; important significant;
-    hard difficult; song single track; actor actress; receive get; about regarding; world globe global;
-    wage salary pay
+    buy purchase acquire acquisition takeover; rise increase grow growth climb jump gain surge; fall
+    drop decline decrease slump shrink dip plunge; begin start commence; big large huge giant massive
+    enormous; biggest largest; smallest lowest; company firm startup corporation business; film movie;
+    author writer write; build construct construction; show reveal; die death; born birth; launch
+    introduce introduction unveil release; car vehicle automobile; kill murder; job position; end finish
+    complete conclude; help aid assist; need require; use employ; sign ink; deal agreement contract
+    accord; plant factory; doctor physician; city town; annual yearly annually; quick fast rapid;
+    approve back endorse; spend spending expenditure capex; reach hit; predict forecast project; worker
+    employee staff; country nation; tell say state; attack assault; near nearly; aim target; shut close
+    closure; make produce manufacture; important significant; hard difficult; song single track; actor
+    actress; receive get; about regarding; world globe global; wage salary pay
 """
 
 
@@ -62,6 +65,8 @@ def _tables() -> tuple[dict[str, str], dict[str, str]]:
 def form(word_stem: str) -> str:
     """The form of a stem in which irregular inflections and close synonyms are equal."""
     irregular, synonyms = _tables()
+    if word_stem[:-1].isdigit() and word_stem.endswith("s"):
+        return word_stem[:-1]  # the 1990s, the 1990's
     base = irregular.get(word_stem, word_stem)
     return synonyms.get(base, base)
 
@@ -190,7 +195,8 @@ _CALENDAR = re.compile(
 # look like a word of the language.
 _OPENING = re.compile(
     r"([A-Z][\w&-]+)"
-    r"(?=['\u2019]s\s|\s(?:is|was|has|had|will|says?|plans|also|then|and [A-Z]|(?P<verb>[a-z]{2,})\b))"
+    r"(?=['\u2019]s\s|\s(?:is|was|has|had|will|says?|plans|also|then|and [A-Z]|(?P<verb>[a-z]{2,})\b)"
+    r"|,\s(?:meanwhile|however|too|in turn|which|who|an?|the|based)\b)"
 )
 _LIKE_A_WORD = re.compile(
     r"(?:ing|tion|sion|ment|ity|ness|ance|ence|ture|ers|ors|ists|ians|als|ies|ages?|ly)$"
@@ -267,7 +273,9 @@ class _Reader:
             limits = plain in _LIMITS and _LIMITED.match(self.text, word.end)
             for group, side in () if limits else _DIRECTIONS.get(plain, ()):
                 rank = -side if self._negated(n) else side
-                found.append(self.slot("direction", str(group), span, rank=rank))
+                # "Early 2026" and "late 2025" are no opposites.
+                sort = f"{group} {self._next(n)}" if plain in _OF_TIME else str(group)
+                found.append(self.slot("direction", sort, span, rank=rank))
             if plain in _SHARES:
                 found.append(self.slot("share", self._next(n), span, rank=_SHARES[plain]))
             if plain.endswith("est") and len(plain) > 5:
@@ -285,6 +293,7 @@ class _Reader:
         return next((f for f, m in self.content if n < m <= n + 3), "")
 
 
+_OF_TIME = word_set("early late earlier later")
 _LIMITS = word_set("more fewer less over above under below")
 _LIMITED = re.compile(r"\s(?:than\b|[$\u20ac\u00a3]?\d)")  # "more than", "over 40": the limit of an amount
 
@@ -329,7 +338,8 @@ _OPPOSITES = """
     open opens opened opening reopen reopened | closes closed closing closure shut;
     buy buys bought buying purchase purchased acquire acquired | sell sells sold selling;
     profit profits profitable | loss losses unprofitable;
-    faster fast quicker quickly | slower slow slowly;
+    faster quicker | slower;
+    fast quick quickly | slow slowly;
     highest largest biggest greatest | lowest smallest;
     import imports imported | export exports exported;
     beat beats exceeded exceed exceeds topped surpassed | miss misses missed missing;
@@ -343,21 +353,26 @@ _OPPOSITES = """
     start starts started begin begins began begun starting | stop stops stopped end ends ended halt halted;
     certain certainly confident sure | uncertain unsure doubtful;
     true | false;
-    strengthen strengthens strengthened stronger strong | weaken weakens weakened weaker weak;
+    strengthen strengthens strengthened stronger | weaken weakens weakened weaker;
+    strong | weak;
+    good | bad;
+    better | worse;
     expand expands expanded expanding | contract contracts contracted;
     longer lengthen lengthened lengthens | shorten shortened shorter;
     early earlier | late later;
     north northern | south southern;
     east eastern | west western;
-    cheaper cheap | dearer expensive costlier;
-    success succeeded succeed | failure failed fail;
+    cheaper | dearer costlier;
+    cheap | expensive costly;
+    success succeeded succeed successful | failure failed fail unsuccessful;
     alive living | dead;
     guilty convicted | innocent acquitted;
     male man | female woman;
     include includes included including | exclude excludes excluded excluding;
     confirm confirms confirmed | deny denies denied;
     add adds added | remove removes removed;
-    easy easier | hard difficult harder;
+    easy | hard difficult;
+    easier | harder;
     best greatest | worst;
     small smaller | large larger;
     majority | minority;

@@ -18,11 +18,11 @@ from kb import claims, rules
 from kb.claims import Claim
 from kb.extract import Candidate, Embed, candidates, cite
 from kb.rules import Pair
-from kb.statement import akin
 from kb.text import fold
 from kb.types import Hit, Judgement, Verdict
 
 Find = Callable[[str], Sequence[Hit]]
+Alike = Callable[[str, str], float]
 
 # How much of the claim must stand in the evidence, and how near both must be, to be about the same thing.
 _SAME_THING = 0.5
@@ -31,9 +31,11 @@ _NEAR = 0.35
 # same where no rule has found a difference. Set on samples of public claims; 0.55 to 0.7 did about as well.
 _WORDS_COUNT = 0.65
 _SAME_CLAIM = 0.65
+_ANOTHER_KIND = 0.3  # two phrases less near than this are different kinds of things: a city, a series
 _CONSIDERED = 6  # sentences that are judged
 _EMBEDDED = 24  # sentences whose meaning is compared, those that share most words with the claim
-_MARGIN = 0.1  # a contradiction this much likelier than the support found elsewhere wins over it
+_CLOSE_TO_BEST = 0.1  # a contradiction must be this close to the sentence that is most like the claim
+_MARGIN = 0.05  # ... and this much more like the claim than one that supports it
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,12 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed) -> Verdict:
     if part.kind != "claim":
         return Verdict(claim, start, end, "not_found", 1.0, _LEFT_ALONE[part.kind], kind=part.kind)
     near = _nearest(part.alone, find(part.alone), embed)
-    findings = [judge(part.alone, evidence, nearness) for evidence, nearness in near]
+
+    def alike(one: str, other: str) -> float:
+        first, second = embed([one, other])
+        return float(first @ second)
+
+    findings = [judge(part.alone, evidence, nearness, alike) for evidence, nearness in near]
     best = _decisive(findings)
     if best is None:
         closest = max(findings, key=lambda f: f.strength, default=None)
@@ -91,7 +98,7 @@ def _decisive(findings: Sequence[Finding]) -> Finding | None:
 
     support, against = strongest("supported"), strongest("contradicted")
     most = max((f.strength for f in findings), default=0.0)
-    if against and against.strength < most - _MARGIN:
+    if against and against.strength < most - _CLOSE_TO_BEST:
         against = None
     if support and against:
         return against if against.strength > support.strength + _MARGIN else support
@@ -100,7 +107,7 @@ def _decisive(findings: Sequence[Finding]) -> Finding | None:
 
 def _nearest(claim: str, hits: Sequence[Hit], embed: Embed) -> list[tuple[Candidate, float]]:
     """The sentences most like the claim, each with the cosine similarity of the two."""
-    shared = [(_shared(_pair(claim, c)), c) for c in candidates(hits)]
+    shared = [(rules.coverage(_pair(claim, c)), c) for c in candidates(hits)]
     if not shared:
         return []
     shared.sort(key=lambda pair: -pair[0])
@@ -112,22 +119,31 @@ def _nearest(claim: str, hits: Sequence[Hit], embed: Embed) -> list[tuple[Candid
     return [(shared[i][1], near[i]) for i in order]
 
 
-def judge(claim: str, evidence: Candidate, near: float) -> Finding:
-    """What one sentence says of a claim; ``near`` is the cosine similarity of the two."""
+def judge(claim: str, evidence: Candidate, near: float, alike: Alike) -> Finding:
+    """What one sentence says of a claim.
+
+    ``near`` is the cosine similarity of the two, ``alike`` gives that of any two phrases.
+    """
     if _plain(claim) in _plain(evidence.text):
         return Finding("supported", 1.0, "The source says this word for word.", evidence)
     pair = _pair(claim, evidence)
-    shared = _shared(pair)
+    shared = rules.coverage(pair)
     strength = min(1.0, max(0.0, _WORDS_COUNT * shared + (1.0 - _WORDS_COUNT) * near))
     if shared < _SAME_THING or near < _NEAR:
         return Finding("not_found", strength, "The closest passage is about something else.", evidence)
-    difference = rules.difference(pair)
+    difference = rules.difference(pair) or _another_kind(pair, alike)
     if difference:
         return Finding("contradicted", strength, difference, evidence)
     missing = rules.missing(pair)
     if missing:
         return Finding("not_found", strength, f"The closest passage does not mention {missing}.", evidence)
     return _by_likeness(pair, strength, evidence)
+
+
+def _another_kind(pair: Pair, alike: Alike) -> str | None:
+    """What the source calls the subject, where the claim calls it something quite different."""
+    kinds = rules.kinds(pair)
+    return rules.says(pair, *kinds) if kinds and alike(*kinds) < _ANOTHER_KIND else None
 
 
 def _by_likeness(pair: Pair, strength: float, evidence: Candidate) -> Finding:
@@ -146,23 +162,3 @@ def _pair(claim: str, evidence: Candidate) -> Pair:
 
 def _plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", fold(text)))
-
-
-def _shared(pair: Pair) -> float:
-    """The share of the claim's content words in the evidence; those only in what stands about it count half.
-
-    Figures and dates do not count, whether they agree is for the rules to say; nor does the subject where the
-    evidence says "it".
-    """
-    values = [s for s in pair.claim.slots if s.kind in ("amount", "date")]
-    subject = rules.pointed_at(pair)
-    values += [subject] if subject else []
-    asked = {
-        f
-        for f, n in pair.claim.content
-        if not any(s.start <= pair.claim.words[n].start < s.end for s in values)
-    }
-    if not asked:
-        return 0.0
-    there, about = pair.evidence.forms, pair.around.forms
-    return sum(1.0 if akin(f, there) else 0.5 if akin(f, about) else 0.0 for f in asked) / len(asked)
