@@ -175,7 +175,8 @@ _SAME = (
     (r"\$(\d[\d.,]*\d|\d) (million|billion|trillion)\b", r"\1 \2 dollars"),
     (rf"\b({'|'.join(_MONTHS)}) (\d{{1,2}}), (\d{{4}})\b", r"\2 \1 \3"),
     (r", according to [^,;]+(?=\.$)", ""), (r"^According to [^,]+, (\w)", r"\1"),
-    (r"^In (\d{4}),? ([^,:;]+)\.$", r"\2 in \1."), (r"^([^,:;]+[a-z]) in (\d{4})\.$", r"In \2, \1."),
+    (r"^In (\d{4}),? ([^,:;]+)\.$", r"\2 in \1."),
+    (r"^((?:(?! and )[^,:;\d])+[a-z]) in (\d{4})\.$", r"In \2, \1."),
     (r"\bU\.S\.(?=\s[a-z])", "US"), (r"\bsaid that\b", "said"), (r"\bfirms\b", "companies"),
 )  # fmt: skip
 

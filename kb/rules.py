@@ -61,14 +61,11 @@ def _tidy(text: str) -> str:
 def difference(p: Pair) -> str | None:
     """The first thing in which the source contradicts the claim, as one line, or ``None``."""
     named = _names(p)
-    if named.missing:  # somebody else, unless the names alone differ
-        others = len(named.missing) > 1 or _value_missing(p)
-        return None if others or not named.instead else says(p, named.instead, named.missing[0])
-    for rule in _RULES:
-        found = rule(p)
-        if found:
-            return found
-    return None
+    if named.instead and len(named.missing) <= 1 and not _value_missing(p):
+        return says(p, *named.instead)
+    if named.missing:  # about somebody else
+        return None
+    return next((found for rule in _RULES if (found := rule(p))), None)
 
 
 def missing(p: Pair) -> str | None:
@@ -107,18 +104,24 @@ def _light() -> frozenset[str]:
 def coverage(p: Pair, without: Slot | None = None) -> float:
     """The share of the claim's content words in the evidence; those only in what stands about it count half.
 
-    Figures, dates and denials do not count, whether they agree is for the rules to say; nor does the subject
-    where the evidence says "it", nor the slot ``without``.
+    Figures, dates and denials do not count, whether they agree is for the rules to say; nor does a name that
+    the evidence may mean by "it", nor the slot ``without``.
     """
     left_out = [s for s in p.claim.slots if s.kind in ("amount", "date")]
-    left_out += [s for s in (pointed_at(p), without) if s]
-    asked = {
-        f for f, n in p.claim.content if not any(s.start <= p.claim.words[n].start < s.end for s in left_out)
-    }
-    if not asked:
-        return 0.0
-    there, about = p.evidence.forms, p.around.forms
-    return sum(1.0 if akin(f, there) else 0.5 if akin(f, about) else 0.0 for f in asked) / len(asked)
+    spans = [(s.start, s.end) for s in (*left_out, pointed_at(p), without) if s]
+    spans += [m.span() for m in _NEGATION.finditer(p.claim.text)]
+    named = [s for s in p.claim.of("name") if s != without and _has_name(p.evidence, p.claim.said(s))]
+    asked: dict[str, float] = {}
+    for f, n in p.claim.content:
+        place = p.claim.words[n].start
+        if not any(s <= place < e for s, e in spans):
+            asked[f] = 1.0 if any(s.start <= place < s.end for s in named) else _there(p, f)
+    heavy = {f: share for f, share in asked.items() if f not in _light()} or asked
+    return sum(heavy.values()) / len(heavy) if heavy else 0.0
+
+
+def _there(p: Pair, f: str) -> float:
+    return 1.0 if akin(f, p.evidence.forms) else 0.5 if akin(f, p.around.forms) else 0.0
 
 
 def notes(p: Pair) -> list[str]:
@@ -411,8 +414,8 @@ def _prefixed(p: Pair) -> str | None:
 # ---------------------------------------------------------------------------------------- negation
 
 _NEGATION = re.compile(
-    r"\b(?:not|no|never|none|nobody|neither|nor|without|cannot|unable to|impossible|no longer|rather than"
-    r"|instead of|away from|far from|outside of|barely|hardly|scarcely|rarely|seldom"
+    r"\b(?:not|no|never|none|nobody|neither|nor|without|cannot|unable to|yet to|impossible|no longer"
+    r"|rather than|instead of|away from|far from|outside of|barely|hardly|scarcely|rarely|seldom"
     r"|lack(?:s|ed)?|fail(?:s|ed)? to|den(?:y|ies|ied)|refuse[sd]? to|decline[sd] to|turned down|ruled out"
     r"|barred from|prevent(?:s|ed)? \w+ from|stopped short of|avoid(?:s|ed)?)\b|n['\u2019]t\b",
     re.IGNORECASE,
@@ -426,26 +429,36 @@ _NO_DENIAL = re.compile(
 _SCOPE_ENDS = re.compile(
     r"[,;:.()\u2013\u2014]|\b(?:but|because|although|while|which|who|and|or|until|since)\b"
 )
+_SUPPOSED = re.compile(r"\b(?:if|unless|whether)\b[^,;]*$", re.IGNORECASE)
 _SCOPE = 3  # content words that a negation reaches over
 
 
 def _negators(statement: Statement) -> list[frozenset[str]]:
     """For each negation of a sentence the forms that it denies."""
+    scopes = [_scope(statement, match) for match in _NEGATION.finditer(statement.text)]
+    return [frozenset(statement.form_at(n) for n in scope) for scope in scopes if scope]
+
+
+def _outright(statement: Statement) -> frozenset[str]:
+    """The forms that a sentence has outside of every negation: "no debt there, but a debt here"."""
+    reached = {n for m in _NEGATION.finditer(statement.text) for n in _scope(statement, m)}
+    return frozenset(f for f, n in statement.content if n not in reached)
+
+
+def _scope(statement: Statement, match: re.Match[str]) -> list[int]:
+    """The words that a negation reaches, as indices; none where nothing is denied ("not only", "if no")."""
     text = statement.text
-    idle = [m.span() for m in _NO_DENIAL.finditer(text)]
-    found = []
-    for match in _NEGATION.finditer(text):
-        if any(s <= match.start() < e for s, e in idle):
-            continue
-        border = _SCOPE_ENDS.search(text, match.end())
-        end = border.start() if border else len(text)
-        inside = [
-            f
-            for f, n in statement.content
-            if match.end() <= statement.words[n].start < end and not statement.words[n].text.endswith("ly")
-        ]
-        found.append(frozenset([f for f in inside if f not in _light()][:_SCOPE] or inside[:1]))
-    return [scope for scope in found if scope]
+    idle = any(m.start() <= match.start() < m.end() for m in _NO_DENIAL.finditer(text))
+    if idle or _SUPPOSED.search(text[: match.start()]):
+        return []
+    border = _SCOPE_ENDS.search(text, match.end())
+    end = border.start() if border else len(text)
+    inside = [
+        n
+        for _, n in statement.content
+        if match.end() <= statement.words[n].start < end and not statement.words[n].text.endswith("ly")
+    ]
+    return [n for n in inside if statement.form_at(n) not in _light()][:_SCOPE] or inside[:1]
 
 
 def _negation(p: Pair) -> str | None:
@@ -456,7 +469,7 @@ def _negation(p: Pair) -> str | None:
         if _is_said(scope, p.evidence, theirs):
             return f"The claim denies what {_lower(source_name(p.published))} says."
     for scope in theirs:
-        if _is_said(scope, p.claim, mine):
+        if _is_said(scope - _outright(p.evidence), p.claim, mine):
             return f"{source_name(p.published)} denies what the claim says."
     return None
 
@@ -468,6 +481,8 @@ def _lower(text: str) -> str:
 def _is_said(scope: frozenset[str], other: Statement, denied: list[frozenset[str]]) -> bool:
     """Whether most of what is denied stands in the other text without being denied there."""
     there = [f for f in scope if akin(f, other.forms)]
+    if not there:
+        return False
     reached = frozenset().union(*denied)
     return 2 * len(there) >= max(len(scope), 2 if len(scope) > 1 else 1) and not any(
         akin(f, reached) for f in there
@@ -478,12 +493,13 @@ def _is_said(scope: frozenset[str], other: Statement, denied: list[frozenset[str
 
 _PLAN = re.compile(
     r"\b(?:plan(?:s|ned|ning)?|aim(?:s|ed|ing)?|intend(?:s|ed|ing)?|hop(?:es|ed|ing)|expect(?:s|ed|ing)?|target(?:s|ed|ing)"
-    r"|propos(?:es|ed|ing)|seek(?:s|ing)?|sought|wants?|will|would|could|can|may|might"
+    r"|propos(?:es|ed|ing)|seek(?:s|ing)?|sought|wants?|will|would"
     r"|on track|is set|are set|due|scheduled"
     r"|likely|project(?:s|ed)|forecasts?|consider(?:s|ed|ing)|prepar(?:es|ed|ing)"
     r"|in talks|threaten(?:s|ed)|agreed|ready"
     r"|to be)\b",
 )
+_IS = re.compile(r"\b(?:is|are|be|being)\s+(?:\w+ly\s+)?$")
 _AS_PLANNED = re.compile(r"\bas (?:planned|scheduled|expected|projected|forecast)\b")
 _DONE = re.compile(
     r"\b(?:has|have|had|was|were|did|already|successfully|[a-z]{3,}ed|built|bought|sold|won|lost|made|took|gave|went|began|became"
@@ -514,7 +530,7 @@ def _done(claim: Statement, planned: frozenset[str], before: set[str]) -> str | 
     """The verb with which a claim says that what is planned was done."""
     for f, n in claim.content:
         word = claim.words[n].text
-        if not _DONE.fullmatch(word):
+        if not _DONE.fullmatch(word) or _IS.search(claim.text[: claim.words[n].start]):
             continue
         objects = [g for g, m in claim.content if n < m <= n + 5]
         same_object = word.lower() in _DONE_VERBS and 2 * sum(akin(g, planned) for g in objects) > len(
@@ -538,10 +554,11 @@ def _reach(statement: Statement, start: int) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """The names of a claim that the source does not have there; what it has in the place of the first."""
+    """The names of a claim that stand nowhere about the evidence; and a name that the evidence has in the
+    place of one of the claim's, before that one."""
 
     missing: tuple[str, ...] = ()
-    instead: str | None = None
+    instead: tuple[str, str] | None = None
 
 
 _TITLES = word_set("mr mrs ms dr prof sir president minister mayor judge senator the a an of and")
@@ -563,12 +580,13 @@ def _names(p: Pair) -> _Names:
     absent = [slot for slot in p.claim.of("name") if not _has_name(p.evidence, p.claim.said(slot))]
     subject = pointed_at(p)
     nowhere = [slot for slot in absent if slot != subject and not _has_name(p.around, p.claim.said(slot))]
+    missing = tuple(p.claim.said(slot) for slot in nowhere)
     for slot in absent:
         if slot != subject and (slot in nowhere or not _points_back(p)):
             rival = _rival(p, slot)
             if rival:
-                return _Names((p.claim.said(slot), *(p.claim.said(s) for s in nowhere if s != slot)), rival)
-    return _Names(tuple(p.claim.said(slot) for slot in nowhere))
+                return _Names(missing, (rival, p.claim.said(slot)))
+    return _Names(missing)
 
 
 _POINTS_BACK = re.compile(
@@ -587,11 +605,12 @@ def _points_back(p: Pair) -> bool:
 
 
 def pointed_at(p: Pair) -> Slot | None:
-    """The claim's subject where the sentence says "she" or "it" and nothing about it names who is meant."""
-    subject = next((slot for slot in p.claim.of("name") if slot.start <= 4), None)
-    if not subject or _has_name(p.evidence, p.claim.said(subject)) or p.around.of("name"):
+    """The one name of a claim that the sentence may mean by "she" or "it", if nothing about it is named."""
+    absent = [slot for slot in p.claim.of("name") if not _has_name(p.evidence, p.claim.said(slot))]
+    if len(absent) != 1 or p.around.of("name") or not _POINTS_BACK.match(p.evidence.text):
         return None
-    return subject if _points_back(p) else None
+    someone = _placed(p.claim, absent[0]) in (None, "by") and fold(p.claim.said(absent[0])) not in _PEOPLES
+    return absent[0] if someone and not _POINTS_BACK.match(p.claim.text) else None
 
 
 def _has_name(statement: Statement, name: str) -> bool:
@@ -696,8 +715,9 @@ def _same_side(p: Pair, mine: Slot, theirs: Slot) -> bool:
     near = [(weight, f) for f, weight in mine.belongs.items() if f in theirs.belongs]
     if not near:
         return False
-    weight, nearest = max((weight * theirs.belongs[f], f) for weight, f in near)
-    return weight >= 0.02 and _is_before(p.claim, nearest, mine) == _is_before(p.evidence, nearest, theirs)
+    _, nearest = max((weight * theirs.belongs[f], f) for weight, f in near)
+    near_enough = theirs.belongs[nearest] >= 0.25 * mine.belongs[nearest]
+    return near_enough and _is_before(p.claim, nearest, mine) == _is_before(p.evidence, nearest, theirs)
 
 
 def _is_before(statement: Statement, f: str, slot: Slot) -> bool:
@@ -820,6 +840,16 @@ def kinds(p: Pair) -> tuple[str, str] | None:
     # All that it is said to be: "an actor, comedian, and singer".
     listed = re.match(r"(?:,\s+[\w -]+)*,?(?:\s+(?:and|or)\s+[\w -]+)?", p.evidence.text[theirs.end() :])
     return theirs["kind"] + (listed.group() if listed else ""), mine["kind"]
+
+
+def leaves_kind_open(p: Pair) -> bool:
+    """Whether a claim calls its subject something that the source does not: "is a French film"."""
+    mine = _IS_A.search(p.claim.text)
+    said = content_words(mine["kind"]) if mine else []
+    return any(
+        w.text.lower() not in _ANY_KIND and not w.text[0].isdigit() and not _there(p, form(w.stem))
+        for w in said
+    )
 
 
 def _same_subject(p: Pair, mine: re.Match[str], theirs: re.Match[str]) -> bool:

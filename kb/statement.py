@@ -131,6 +131,10 @@ class Statement:
     def of(self, kind: Kind) -> list[Slot]:
         return [slot for slot in self.slots if slot.kind == kind]
 
+    def form_at(self, n: int) -> str:
+        """The form of the n-th word."""
+        return form(self.words[n].stem)
+
     def said(self, slot: Slot) -> str:
         return self.text[slot.start : slot.end]
 
@@ -199,7 +203,7 @@ _OPENING = re.compile(
     r"|,\s(?:meanwhile|however|too|in turn|which|who|an?|the|based)\b)"
 )
 _LIKE_A_WORD = re.compile(
-    r"(?:ing|tion|sion|ment|ity|ness|ance|ence|ture|ers|ors|ists|ians|als|ies|ages?|ly)$"
+    r"(?:ing|tion|sion|ment|ity|ness|ance|ence|ture|(?<!Reut)ers|ors|ists|ians|als|ies|ages?|ly)$"
 )
 _PLAIN = word_set(
     """

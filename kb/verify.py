@@ -26,11 +26,12 @@ Alike = Callable[[str, str], float]
 
 # How much of the claim must stand in the evidence, and how near both must be, to be about the same thing.
 _SAME_THING = 0.5
-_NEAR = 0.35
+_NEAR = 0.3
 # What the first counts beside the second in the likeness of the two, and how alike they must be to say the
 # same where no rule has found a difference. Set on samples of public claims; 0.55 to 0.7 did about as well.
 _WORDS_COUNT = 0.65
 _SAME_CLAIM = 0.65
+_DIFFERS = 0.55  # ... and for a difference to count
 _ANOTHER_KIND = 0.3  # two phrases less near than this are different kinds of things: a city, a series
 _CONSIDERED = 6  # sentences that are judged
 _EMBEDDED = 24  # sentences whose meaning is compared, those that share most words with the claim
@@ -131,7 +132,9 @@ def judge(claim: str, evidence: Candidate, near: float, alike: Alike) -> Finding
     strength = min(1.0, max(0.0, _WORDS_COUNT * shared + (1.0 - _WORDS_COUNT) * near))
     if shared < _SAME_THING or near < _NEAR:
         return Finding("not_found", strength, "The closest passage is about something else.", evidence)
-    difference = rules.difference(pair) or _another_kind(pair, alike)
+    difference = None
+    if strength >= _DIFFERS:
+        difference = rules.difference(pair) or _another_kind(pair, alike)
     if difference:
         return Finding("contradicted", strength, difference, evidence)
     missing = rules.missing(pair)
@@ -148,7 +151,7 @@ def _another_kind(pair: Pair, alike: Alike) -> str | None:
 
 def _by_likeness(pair: Pair, strength: float, evidence: Candidate) -> Finding:
     """What the rules leave open. A learned judge of entailment would take the place of this one."""
-    if strength < _SAME_CLAIM:
+    if strength < _SAME_CLAIM or rules.leaves_kind_open(pair):
         return Finding("not_found", strength, "The closest passage leaves part of this open.", evidence)
     said = f"{rules.source_name(pair.published)} says the same."
     return Finding("supported", strength, " ".join([said, *rules.notes(pair)]), evidence)

@@ -160,6 +160,8 @@ def test_swapped_roles_are_found(claim: str, evidence: str) -> None:
         ("Some growers lost blossom.", "All growers lost blossom."),
         ("Norvia opened a plant.", "Norvia, which has not paid tax, opened a plant."),
         ("Norvia builds not only trams.", "Norvia builds trams and buses."),
+        ("Norvia has a large debt.", "Norvia has no debt in Ostra, but it has a large debt in Halden."),
+        ("The tram is full at noon.", "If the tram is not full at noon, it waits."),
         ("No fewer than 800 people came.", "At least 800 people came."),
         ("The port wasn't closed in 2025.", "The port was not closed in 2025."),
         ("Thatcher lost.", "Margaret Thatcher lost."),
