@@ -14,8 +14,8 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Literal
 
-from kb.statement import Slot, Statement, akin, form, read
-from kb.text import Date, Word, content_words, fold, stem, word_set
+from kb.statement import PLAIN, Slot, Statement, akin, form, read
+from kb.text import Date, Span, Word, content_words, fold, stem, word_set
 
 Outcome = Literal["agrees", "differs", "open"]
 
@@ -61,8 +61,8 @@ def _tidy(text: str) -> str:
 def difference(p: Pair) -> str | None:
     """The first thing in which the source contradicts the claim, as one line, or ``None``."""
     named = _names(p)
-    if named.instead and len(named.missing) <= 1 and not _value_missing(p):
-        return says(p, *named.instead)
+    if named.instead and named.span and len(named.missing) <= 1 and not _value_missing(p):
+        return says(p, named.instead, p.claim.text[slice(*named.span)])
     if named.missing:  # about somebody else
         return None
     return next((found for rule in _RULES if (found := rule(p))), None)
@@ -101,16 +101,17 @@ def _light() -> frozenset[str]:
     return frozenset(form(stem(word)) for word in _LIGHT_WORDS.split())
 
 
-def coverage(p: Pair, without: Slot | None = None) -> float:
+def coverage(p: Pair, without: Span | None = None) -> float:
     """The share of the claim's content words in the evidence; those only in what stands about it count half.
 
     Figures, dates and denials do not count, whether they agree is for the rules to say; nor does a name that
-    the evidence may mean by "it", nor the slot ``without``.
+    the evidence may mean by "it", nor what stands at ``without``.
     """
     left_out = [s for s in p.claim.slots if s.kind in ("amount", "date")]
-    spans = [(s.start, s.end) for s in (*left_out, pointed_at(p), without) if s]
+    spans = [(s.start, s.end) for s in (*left_out, pointed_at(p)) if s]
+    spans += [without] if without else []
     spans += [m.span() for m in _NEGATION.finditer(p.claim.text)]
-    named = [s for s in p.claim.of("name") if s != without and _has_name(p.evidence, p.claim.said(s))]
+    named = [s for s in p.claim.of("name") if _has_name(p.evidence, p.claim.said(s))]
     asked: dict[str, float] = {}
     for f, n in p.claim.content:
         place = p.claim.words[n].start
@@ -555,10 +556,11 @@ def _reach(statement: Statement, start: int) -> frozenset[str]:
 @dataclass(frozen=True, slots=True)
 class _Names:
     """The names of a claim that stand nowhere about the evidence; and a name that the evidence has in the
-    place of one of the claim's, before that one."""
+    place of one of the claim's, with where the latter stands."""
 
     missing: tuple[str, ...] = ()
-    instead: tuple[str, str] | None = None
+    instead: str | None = None
+    span: Span | None = None
 
 
 _TITLES = word_set("mr mrs ms dr prof sir president minister mayor judge senator the a an of and")
@@ -578,6 +580,9 @@ _ALIASES = [
 
 def _names(p: Pair) -> _Names:
     absent = [slot for slot in p.claim.of("name") if not _has_name(p.evidence, p.claim.said(slot))]
+    copied = _copied(p)
+    if copied:
+        return _Names((), *copied)
     subject = pointed_at(p)
     nowhere = [slot for slot in absent if slot != subject and not _has_name(p.around, p.claim.said(slot))]
     missing = tuple(p.claim.said(slot) for slot in nowhere)
@@ -585,8 +590,37 @@ def _names(p: Pair) -> _Names:
         if slot != subject and (slot in nowhere or not _points_back(p)):
             rival = _rival(p, slot)
             if rival:
-                return _Names(missing, (rival, p.claim.said(slot)))
+                return _Names(missing, rival, (slot.start, slot.end))
     return _Names(missing)
+
+
+_COPY = 0.8  # sentences that share this much, in order, are the same one with something changed
+
+
+def renamed(p: Pair) -> Span | None:
+    """Where the claim has a name in whose place the source has another one."""
+    return _names(p).span
+
+
+def _copied(p: Pair) -> tuple[str, Span] | None:
+    """The name that stands in the place of another one in what is otherwise the same sentence."""
+    mine, theirs = ([w.text for w in s.words] for s in (p.claim, p.evidence))
+    matcher = SequenceMatcher(None, mine, theirs, autojunk=False)
+    if matcher.real_quick_ratio() < _COPY or matcher.quick_ratio() < _COPY or matcher.ratio() < _COPY:
+        return None
+    for what, a, b, c, d in matcher.get_opcodes():
+        claimed, said = mine[a:b], theirs[c:d]
+        if what != "replace" or not _capitals(claimed) or not _capitals(said):
+            continue
+        # The first word of a sentence is often no name.
+        opens = a == 0 and b == d == 1 and {claimed[0], said[0]} & PLAIN
+        if not opens and not _has_name(p.evidence, " ".join(claimed)):
+            return " ".join(said), (p.claim.words[a].start, p.claim.words[b - 1].end)
+    return None
+
+
+def _capitals(found: Sequence[str]) -> bool:
+    return found[0][0].isupper() and found[-1][0].isupper() and any(len(word) > 1 for word in found)
 
 
 _POINTS_BACK = re.compile(
@@ -676,7 +710,7 @@ def _rival(p: Pair, slot: Slot) -> str | None:
     ]
     # "X is not by A" does not contradict "X is by B".
     only_denied = _negators(p.claim) and not _negators(p.evidence)
-    if not free or only_denied or coverage(p, slot) < _ALL_ELSE:
+    if not free or only_denied or coverage(p, (slot.start, slot.end)) < _ALL_ELSE:
         return None
     best = max(free, key=lambda s: (_same_side(p, slot, s), slot.affinity(s)))
     return p.evidence.said(best) if _same_side(p, slot, best) else None

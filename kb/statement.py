@@ -205,7 +205,7 @@ _OPENING = re.compile(
 _LIKE_A_WORD = re.compile(
     r"(?:ing|tion|sion|ment|ity|ness|ance|ence|ture|(?<!Reut)ers|ors|ists|ians|als|ies|ages?|ly)$"
 )
-_PLAIN = word_set(
+PLAIN = word_set(
     """
     It He She This That There These Those What Who Which Here One Some Most All Both Each Everyone
     Nothing Nobody They We You I The A An In On At If When As But And Its His Her Their Our My Let Many
@@ -219,7 +219,7 @@ _PLAIN = word_set(
 
 def _opening(text: str) -> Span | None:
     match = _OPENING.match(text)
-    if not match or match[1] in _PLAIN or _LIKE_A_WORD.search(match[1]):
+    if not match or match[1] in PLAIN or _LIKE_A_WORD.search(match[1]):
         return None
     verb = match["verb"]
     is_verb = not verb or verb.endswith(("ed", "s")) or stem(verb) in _tables()[0]

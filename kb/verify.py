@@ -128,7 +128,7 @@ def judge(claim: str, evidence: Candidate, near: float, alike: Alike) -> Finding
     if _plain(claim) in _plain(evidence.text):
         return Finding("supported", 1.0, "The source says this word for word.", evidence)
     pair = _pair(claim, evidence)
-    shared = rules.coverage(pair)
+    shared = rules.coverage(pair, rules.renamed(pair))
     strength = min(1.0, max(0.0, _WORDS_COUNT * shared + (1.0 - _WORDS_COUNT) * near))
     if shared < _SAME_THING or near < _NEAR:
         return Finding("not_found", strength, "The closest passage is about something else.", evidence)

@@ -87,6 +87,12 @@ SUED = "Norvia sued Halden Bank over the unpaid loan."
             "Nora Blum",
             "Peter Hahn",
         ),
+        (
+            "Saltholm uses trams of its own make, and each carries up to 80 people.",
+            "Norvia uses trams of its own make, and each carries up to 80 people.",
+            "Norvia",
+            "Saltholm",
+        ),
         ("The plant is in Halden.", "The plant is in Ostra.", "Ostra", "Halden"),
         ("The author is a Danish poet.", "The author is a Swedish poet.", "Swedish", "Danish"),
         # Plans
