@@ -125,9 +125,10 @@ def judge(claim: str, evidence: Candidate, near: float, alike: Alike) -> Finding
 
     ``near`` is the cosine similarity of the two, ``alike`` gives that of any two phrases.
     """
-    if _plain(claim) in _plain(evidence.text):
-        return Finding("supported", 1.0, "The source says this word for word.", evidence)
     pair = _pair(claim, evidence)
+    if _says_it(_plain(claim), _plain(evidence.text)):
+        verbatim = f"{rules.source_name(pair.published)} says this word for word."
+        return Finding("supported", 1.0, verbatim, evidence)
     shared = rules.coverage(pair, rules.renamed(pair))
     strength = min(1.0, max(0.0, _WORDS_COUNT * shared + (1.0 - _WORDS_COUNT) * near))
     if shared < _SAME_THING or near < _NEAR:
@@ -165,3 +166,17 @@ def _pair(claim: str, evidence: Candidate) -> Pair:
 
 def _plain(text: str) -> str:
     return " ".join(re.findall(r"\w+", fold(text)))
+
+
+# What takes back the words after it, or makes a figure before it another one.
+_TAKES_BACK = re.compile(
+    r"\b(?:not|no|never|nobody|den\w+|false\w*|wrong\w*|untrue|incorrect\w*|myth|doubt\w*|if|whether|unless"
+    r"|claim\w*|alleg\w+|rumou?r\w*|could|may|might|would|cannot|t|hop\w+|plan\w*)\b"
+)
+_GOES_ON = re.compile(r"(?:\d|hundred|thousand|million|billion|trillion|bn|tn|m|percent|per|point)\b")
+
+
+def _says_it(claim: str, evidence: str) -> bool:
+    """Whether a sentence has all the words of the claim in one run, and does not take them back."""
+    before, found, after = f" {evidence} ".partition(f" {claim} ")
+    return bool(claim and found) and not _TAKES_BACK.search(before) and not _GOES_ON.match(after)

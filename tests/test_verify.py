@@ -11,6 +11,7 @@ from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
 from kb.store import Store
 from kb.types import Filters, Verdict
+from kb.verify import _says_it
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +220,18 @@ def test_another_ceiling_is_another_claim(starter: KnowledgeBase) -> None:
     assert "256 terabytes" in verdict.explanation
     (verdict,) = starter.check("Each Prometheus server holds up to 128 terabytes of memory.").claims
     assert verdict.verdict == "supported"
+
+
+@pytest.mark.parametrize(
+    ("claim", "evidence", "is_said"),
+    [
+        ("the port was closed", "the port was closed in 2025", True),
+        ("the port was closed", "officials denied that the port was closed", False),
+        ("the port was closed", "nobody knows whether the port was closed", False),
+        ("the port handled 10", "the port handled 10 million tonnes", False),
+        ("the port handled 1", "the port handled 10", False),
+        ("", "the port was closed", False),
+    ],
+)
+def test_a_run_of_words_can_be_taken_back(claim: str, evidence: str, is_said: bool) -> None:
+    assert _says_it(claim, evidence) is is_said
