@@ -24,9 +24,10 @@ _AT_HOME = 0.5
 # What of a claim must stand in the evidence for a denial or a plan to be one of what is claimed, and what of
 # the rest of it for one name to differ.
 _MOST = 0.6
-_ALL_ELSE = 0.7
+_ALL_ELSE = 0.75
 # How much better bound another value must be before an equal one is taken to belong to something else.
 _BETTER = 1.5
+_SOMEWHAT, _MUCH = 0.25, 0.4  # how near to another value the claim's nearest word must be, beside its own
 _CLOSE = 0.4  # the weight of a word that stands close by
 
 
@@ -184,8 +185,8 @@ def _differing(
     best = max(free, key=slot.affinity)
     if agreeing:
         own = max(agreeing, key=slot.affinity)
-        return best if _clearly_better(slot, best, own) else None
-    return best
+        return best if _clearly_better(slot, best, own) and not _listed(p.evidence, best, own) else None
+    return best if _is_bound(slot, best, _SOMEWHAT) else None
 
 
 def _own(slot: Slot, found: Sequence[Slot], outcome: Callable[[Slot, Slot], Outcome]) -> int | None:
@@ -196,12 +197,30 @@ def _own(slot: Slot, found: Sequence[Slot], outcome: Callable[[Slot, Slot], Outc
 
 def _clearly_better(slot: Slot, best: Slot, own: Slot) -> bool:
     """Whether another value is at the claim's place, and the equal one at that of something else."""
-    shared = [f for f in slot.belongs if f in best.belongs]
-    nearest = max(shared, key=lambda f: slot.belongs[f], default="")
+    nearest = _anchor(slot, best)
     if not nearest or slot.belongs[nearest] < _CLOSE:
         return False
     nearer = best.belongs[nearest] > _BETTER * own.belongs.get(nearest, 0.0)
     return nearer and slot.affinity(best) > slot.affinity(own)
+
+
+def _anchor(mine: Slot, theirs: Slot) -> str:
+    """The word nearest to a value of the claim that belongs to the other value too."""
+    return max((f for f in mine.belongs if f in theirs.belongs), key=lambda f: mine.belongs[f], default="")
+
+
+def _is_bound(mine: Slot, theirs: Slot, much: float) -> bool:
+    """Whether the word nearest to the claim's value is near the other one too."""
+    anchor = _anchor(mine, theirs)
+    return bool(anchor) and theirs.belongs[anchor] >= much * mine.belongs[anchor]
+
+
+def _listed(statement: Statement, one: Slot, other: Slot) -> bool:
+    """Whether two values stand in one list: nothing but values and small words is between them."""
+    start, end = sorted((one.end, other.end))
+    inside = [statement.words[n] for _, n in statement.content if start <= statement.words[n].start < end]
+    values = [(s.start, s.end) for s in statement.slots if s.kind in ("amount", "date")]
+    return all(any(s <= w.start < e for s, e in values) for w in inside)
 
 
 # ----------------------------------------------------------------------------------------- amounts
@@ -307,7 +326,8 @@ def _date_outcome(mine: Slot, theirs: Slot) -> Outcome:
     one, other = mine.date, theirs.date
     parts = list(zip((one.year, one.month, one.day), (other.year, other.month, other.day), strict=True))
     if any(a is not None and b is not None and a != b for a, b in parts):
-        return "differs"
+        # "7 June" of an unknown year is no other day than one in September 2021.
+        return "differs" if (one.year is None) == (other.year is None) else "open"
     days = (_weekday(one), _weekday(other))
     if None not in days and days[0] != days[1]:
         return "differs"
@@ -335,8 +355,13 @@ def _on_publication(slot: Slot, published: str | None) -> bool:
     return bool(given) and all(a is None or (n < len(given) and a == given[n]) for n, a in enumerate(asked))
 
 
+_ENDS_SEASON = re.compile(r"\d{4}[-\u2013/]$")  # "the 1904-1905 season"
+
+
 def _dates(p: Pair) -> str | None:
     for slot in p.claim.of("date"):
+        if _ENDS_SEASON.search(p.claim.text[: slot.start]):
+            continue
         other = _differing(p, slot, p.evidence.of("date"), _date_outcome)
         if other:
             return says(p, p.evidence.said(other), p.claim.said(slot))
@@ -452,8 +477,8 @@ def _scope(statement: Statement, match: re.Match[str]) -> list[int]:
     idle = any(m.start() <= match.start() < m.end() for m in _NO_DENIAL.finditer(text))
     if idle or _SUPPOSED.search(text[: match.start()]):
         return []
-    border = _SCOPE_ENDS.search(text, match.end())
-    end = border.start() if border else len(text)
+    borders = (_SCOPE_ENDS.search(text, match.end()), _NEGATION.search(text, match.end()))
+    end = min((border.start() for border in borders if border), default=len(text))
     inside = [
         n
         for _, n in statement.content
@@ -494,7 +519,7 @@ def _is_said(scope: frozenset[str], other: Statement, denied: list[frozenset[str
 
 _PLAN = re.compile(
     r"\b(?:plan(?:s|ned|ning)?|aim(?:s|ed|ing)?|intend(?:s|ed|ing)?|hop(?:es|ed|ing)|expect(?:s|ed|ing)?|target(?:s|ed|ing)"
-    r"|propos(?:es|ed|ing)|seek(?:s|ing)?|sought|wants?|will|would"
+    r"|propos(?:es|ed|ing)|seek(?:s|ing)?|sought|wants?|will"
     r"|on track|is set|are set|due|scheduled"
     r"|likely|project(?:s|ed)|forecasts?|consider(?:s|ed|ing)|prepar(?:es|ed|ing)"
     r"|in talks|threaten(?:s|ed)|agreed|ready"
@@ -594,9 +619,6 @@ def _names(p: Pair) -> _Names:
     return _Names(missing)
 
 
-_COPY = 0.8  # sentences that share this much, in order, are the same one with something changed
-
-
 def renamed(p: Pair) -> Span | None:
     """Where the claim has a name in whose place the source has another one."""
     return _names(p).span
@@ -604,22 +626,17 @@ def renamed(p: Pair) -> Span | None:
 
 def _copied(p: Pair) -> tuple[str, Span] | None:
     """The name that stands in the place of another one in what is otherwise the same sentence."""
-    mine, theirs = ([w.text for w in s.words] for s in (p.claim, p.evidence))
-    matcher = SequenceMatcher(None, mine, theirs, autojunk=False)
-    if matcher.real_quick_ratio() < _COPY or matcher.quick_ratio() < _COPY or matcher.ratio() < _COPY:
-        return None
-    for what, a, b, c, d in matcher.get_opcodes():
-        claimed, said = mine[a:b], theirs[c:d]
-        if what != "replace" or not _capitals(claimed) or not _capitals(said):
-            continue
+    for mine, theirs in _changes(p):
+        claimed, said = p.claim.text[slice(*mine)], p.evidence.text[slice(*theirs)]
         # The first word of a sentence is often no name.
-        opens = a == 0 and b == d == 1 and {claimed[0], said[0]} & PLAIN
-        if not opens and not _has_name(p.evidence, " ".join(claimed)):
-            return " ".join(said), (p.claim.words[a].start, p.claim.words[b - 1].end)
+        opens = mine[0] == theirs[0] == 0 and {claimed, said} & PLAIN
+        if _capitals(claimed) and _capitals(said) and not opens and not _has_name(p.evidence, claimed):
+            return said, mine
     return None
 
 
-def _capitals(found: Sequence[str]) -> bool:
+def _capitals(text: str) -> bool:
+    found = text.split()
     return found[0][0].isupper() and found[-1][0].isupper() and any(len(word) > 1 for word in found)
 
 
@@ -745,13 +762,13 @@ def _placed(statement: Statement, slot: Slot) -> str | None:
 
 
 def _same_side(p: Pair, mine: Slot, theirs: Slot) -> bool:
-    """Whether the nearest word that both texts have stands on the same side of the two names."""
-    near = [(weight, f) for f, weight in mine.belongs.items() if f in theirs.belongs]
-    if not near:
+    """Whether two names are at the same place: on the same side of the claim's nearest word, and near it, or
+    both the first of their sentence."""
+    anchor = _anchor(mine, theirs)
+    if not anchor or _is_before(p.claim, anchor, mine) != _is_before(p.evidence, anchor, theirs):
         return False
-    _, nearest = max((weight * theirs.belongs[f], f) for weight, f in near)
-    near_enough = theirs.belongs[nearest] >= 0.25 * mine.belongs[nearest]
-    return near_enough and _is_before(p.claim, nearest, mine) == _is_before(p.evidence, nearest, theirs)
+    subjects = mine.start <= 4 and theirs == p.evidence.of("name")[0]
+    return subjects or _is_bound(mine, theirs, _MUCH)
 
 
 def _is_before(statement: Statement, f: str, slot: Slot) -> bool:
@@ -785,7 +802,7 @@ def _actors(p: Pair, first: Slot, second: Slot) -> str | None:
         return None
     here = _between(p.claim, first, second)
     there = _between(p.evidence, *sorted((one, other), key=lambda s: s.start))
-    if not here or not there or not here[1] & there[1] or (here[0] | there[0]) & _MUTUAL:
+    if not here or not there or not _acts(p.claim, here[1] & there[1]) or (here[0] | there[0]) & _MUTUAL:
         return None
     passive = bool(_PASSIVE.search(p.claim.text[: second.start]))
     last = max(one, other, key=lambda s: s.start)
@@ -795,6 +812,17 @@ def _actors(p: Pair, first: Slot, second: Slot) -> str | None:
         return None
     both = f"{p.claim.said(first)} and {p.claim.said(second)}"
     return f"{source_name(p.published)} has {both} the other way round."
+
+
+_ACTS = re.compile(r"\w+(?:ed|s|ing)$")
+
+
+def _acts(statement: Statement, forms: set[str]) -> bool:
+    """Whether one of the forms is a verb."""
+    return any(
+        f in forms and (_ACTS.match(statement.words[n].text) or _DONE.fullmatch(statement.words[n].text))
+        for f, n in statement.content
+    )
 
 
 def _find(statement: Statement, name: str) -> Slot | None:
@@ -818,7 +846,48 @@ def _between(statement: Statement, first: Slot, second: Slot) -> tuple[set[str],
     return {statement.words[n].stem for n in inside}, forms
 
 
-# --------------------------------------------------------------------------------- values swapped
+# --------------------------------------------------------------------------------- copied sentences
+
+_COPY = 0.8  # sentences that share this much, in order, are the same one with something changed
+
+
+def _changes(p: Pair) -> list[tuple[Span, Span]]:
+    """The stretches of the claim that stand for others in what is otherwise the same sentence."""
+    mine, theirs = ([w.text for w in s.words] for s in (p.claim, p.evidence))
+    matcher = SequenceMatcher(None, mine, theirs, autojunk=False)
+    if matcher.real_quick_ratio() < _COPY or matcher.quick_ratio() < _COPY or matcher.ratio() < _COPY:
+        return []
+    return [
+        (
+            (p.claim.words[a].start, p.claim.words[b - 1].end),
+            (p.evidence.words[c].start, p.evidence.words[d - 1].end),
+        )
+        for what, a, b, c, d in matcher.get_opcodes()
+        if what == "replace"
+    ]
+
+
+def _changed(p: Pair) -> str | None:
+    """A figure or a date that stands in the place of another one in a copied sentence."""
+    for mine, theirs in _changes(p):
+        for slot in p.claim.slots:
+            for other in p.evidence.slots:
+                if _meets(slot, mine) and _meets(other, theirs) and _are_others(p, slot, other):
+                    return says(p, _with_bound(p.evidence, other), _with_bound(p.claim, slot))
+    return None
+
+
+def _meets(slot: Slot, span: Span) -> bool:
+    return slot.start < span[1] and span[0] < slot.end
+
+
+def _are_others(p: Pair, slot: Slot, other: Slot) -> bool:
+    if slot.amount and other.amount:
+        same_sort = slot.sort == other.sort
+        return (
+            _amount_outcome(p, slot, other, p.evidence) == "differs" if same_sort else not _equal(slot, other)
+        )
+    return bool(slot.date and other.date) and _date_outcome(slot, other) == "differs"
 
 
 def _swapped(p: Pair) -> str | None:
@@ -907,5 +976,6 @@ def _speaker(p: Pair) -> str | None:
 
 
 _RULES: tuple[Callable[[Pair], str | None], ...] = (
+    _changed,
     _amounts, _dates, _ordinals, _negation, _directions, _shares, _plan, _roles, _swapped,
 )  # fmt: skip

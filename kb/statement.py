@@ -227,7 +227,7 @@ def _opening(text: str) -> Span | None:
 
 
 _CLAUSE = re.compile(
-    r"[,;:()\u2013\u2014]|\b(?:and|but|while|whereas|which|who|compared|versus|after|before|from)\b"
+    r"(?<!meanwhile)(?<!however),(?!\s(?:meanwhile|however)\b)|[;:()\u2013\u2014]|\b(?:and|but|while|whereas|which|who|compared|versus|after|before|from)\b"
 )
 _FAR = 4.0  # words that the border of a clause counts for
 

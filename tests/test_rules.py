@@ -36,6 +36,12 @@ SUED = "Norvia sued Halden Bank over the unpaid loan."
             "31, 12",
             "12, 31",
         ),
+        (
+            "The rack draws 150 to 132 kilowatts, Ostra Radio reported.",
+            "The rack draws 120 to 132 kilowatts, Ostra Radio reported.",
+            "120",
+            "150",
+        ),
         # Limits
         ("A server holds 128 terabytes.", "A server holds up to 128 terabytes.", "up to 128", "says 128"),
         (
@@ -62,6 +68,12 @@ SUED = "Norvia sued Halden Bank over the unpaid loan."
             "In April 2024 Norvia signed a contract that runs from 2025 to 2032.",
             "April 2024",
             "April 2025",
+        ),
+        (
+            "Norvia raised its forecast in October 2025, Ostra Radio reported on October 27, 2025.",
+            "Norvia raised its forecast in October 2025, Ostra Radio reported on October 30, 2025.",
+            "October 30, 2025",
+            "October 27, 2025",
         ),
         # Order and share
         ("The ferry is the second stop.", "The ferry is the third stop.", "third", "second"),
