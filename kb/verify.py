@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def _decisive(findings: Sequence[Finding]) -> Finding | None:
 
 def _nearest(claim: str, hits: Sequence[Hit], embed: Embed) -> list[tuple[Candidate, float]]:
     """The sentences most like the claim, each with the cosine similarity of the two."""
-    shared = [(rules.coverage(_pair(claim, c)), c) for c in candidates(hits)]
+    shared = [(rules.coverage(_pair(claim, c)), c) for hit in hits for c in _sentences(hit)]
     if not shared:
         return []
     shared.sort(key=lambda pair: -pair[0])
@@ -158,9 +158,22 @@ def _by_likeness(pair: Pair, strength: float, evidence: Candidate) -> Finding:
     return Finding("supported", strength, " ".join([said, *rules.notes(pair)]), evidence)
 
 
+def _sentences(hit: Hit) -> list[Candidate]:
+    """The sentences of a hit; that a title was made from one does not turn it into a heading."""
+    own = replace(hit, source=replace(hit.source, title=_title(hit)))
+    return [replace(candidate, hit=hit) for candidate in candidates([own])]
+
+
+def _title(hit: Hit) -> str:
+    """The title of a hit's document; empty where it is but the beginning of the text, for want of one."""
+    title, text = hit.source.title, hit.passage.text
+    is_line = text[len(title) :].startswith("\n")
+    return "" if text.startswith(title) and not is_line else title
+
+
 def _pair(claim: str, evidence: Candidate) -> Pair:
     hit = evidence.hit
-    around = " | ".join(filter(None, (hit.source.title, hit.passage.section, evidence.before)))
+    around = " | ".join(filter(None, (_title(hit), hit.passage.section, evidence.before)))
     return rules.pair(claim, evidence.text, around, hit.source.published)
 
 

@@ -235,3 +235,19 @@ def test_another_ceiling_is_another_claim(starter: KnowledgeBase) -> None:
 )
 def test_a_run_of_words_can_be_taken_back(claim: str, evidence: str, is_said: bool) -> None:
     assert _says_it(claim, evidence) is is_said
+
+
+def test_a_document_of_one_sentence_is_evidence(tmp_path: Path) -> None:
+    """Its title is made from that sentence, which does not make the sentence a heading."""
+    from ingest.sync import ingest
+
+    records = tmp_path / "notes.jsonl"
+    records.write_text(
+        '{"id": "note", "text": "She taught physics at Ostra College in 1983."}', encoding="utf-8"
+    )
+    settings = Settings(kb=tmp_path / "kb")
+    with Store.open(tmp_path / "kb", settings, create=True) as store:
+        assert not ingest([str(records)], store).failed
+    with KnowledgeBase.open(tmp_path / "kb", settings) as kb:
+        assert verdict(kb, "Anna Lindt taught physics at Ostra College.").verdict == "supported"
+        assert verdict(kb, "Anna Lindt taught physics at Ostra College in 1985.").verdict == "contradicted"
