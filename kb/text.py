@@ -6,6 +6,7 @@ a number is. Pure functions over strings; nothing here knows about documents.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -374,7 +375,8 @@ def _figure(match: re.Match[str]) -> float:
 def _amount(match: re.Match[str]) -> Amount:
     value = _number(match["number"])
     scale, unit_word, end = match["scale"], (match["unit"] or "").lower(), match.end("number")
-    if scale and (len(scale) > 1 or match["sign"] or _is_scale_letter(match["gap"], scale)):
+    priced = bool(match["sign"]) or unit_word.rpartition(" ")[2] in _CURRENCY
+    if scale and (len(scale) > 1 or priced or _is_scale_letter(match["gap"], scale)):
         for part in (scale, match["scale2"]):
             value *= _SCALE[part.lower()] if part else 1.0
         end = match.end("scale2") if match["scale2"] else match.end("scale")
@@ -424,10 +426,10 @@ _MONTH = r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|
 _DATES = [
     re.compile(r"\b(?P<year>(?:19|20)\d\d)-(?P<m>\d\d)-(?P<day>\d\d)(?!\d)"),
     re.compile(
-        rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH},?\s+(?P<year>(?:19|20)\d\d)\b", re.I
+        rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?{_MONTH},?\s+(?P<year>(?:1[5-9]|20)\d\d)\b", re.I
     ),
-    re.compile(rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<year>(?:19|20)\d\d)\b", re.I),
-    re.compile(rf"\b{_MONTH},?\s+(?:of\s+)?(?P<year>(?:19|20)\d\d)\b", re.I),
+    re.compile(rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<year>(?:1[5-9]|20)\d\d)\b", re.I),
+    re.compile(rf"\b{_MONTH},?\s+(?:of\s+)?(?P<year>(?:1[5-9]|20)\d\d)\b", re.I),
     re.compile(rf"\b(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s+{_MONTH}(?!\w)", re.I),
     re.compile(rf"\b{_MONTH}\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\b", re.I),
     re.compile(r"\b(?P<year>(?:1[5-9]|20)\d\d)\b"),
@@ -436,13 +438,14 @@ _DATES = [
 
 @dataclass(frozen=True, slots=True)
 class Date:
-    """A date found in text; parts that were not given are ``None``."""
+    """A date found in text; parts that were not given are ``None``. Monday is weekday 0."""
 
     start: int
     end: int
     year: int | None
     month: int | None
     day: int | None
+    weekday: int | None = None
 
 
 def dates(text: str) -> list[Date]:
@@ -472,3 +475,63 @@ def _date(match: re.Match[str]) -> Date | None:
     ):
         return None
     return Date(match.start(), match.end(), year, month, day)
+
+
+# ------------------------------------------------------------------------ dates as a reader dates them
+
+_WEEKDAYS = {
+    name: n for n, name in enumerate("monday tuesday wednesday thursday friday saturday sunday".split())
+}
+_WEEKDAY = re.compile(rf"\b(?P<which>next\s+|last\s+)?(?P<day>{'|'.join(_WEEKDAYS)})\b", re.IGNORECASE)
+_RELATIVE = re.compile(
+    r"\b(?:(?P<day>yesterday|today|tomorrow)|(?P<which>last|this|next)\s+(?P<part>year|month))\b", re.I
+)
+_LONE_MONTH = re.compile(
+    r"\b(?:in|since|until|by|during|early|late|mid|of|last|next|from|to|and|through|between)[\s-]"
+    rf"(?P<span>{'|'.join(m.capitalize() for m in _MONTHS if len(m) > 3 or m == 'may')})\b(?!\s+\d)"
+)
+_AHEAD = re.compile(r"\b(?:will|would|next|plans?|planned|due|expected|scheduled|upcoming)\b", re.IGNORECASE)
+
+
+def dated(text: str, published: str | None = None) -> list[Date]:
+    """``dates``, and the months and weekdays named alone; what is said relative to the day of publication
+    (an ISO date) is resolved against it: "on Monday", "yesterday", "last year".
+    """
+    found = dates(text)
+    day = _iso_day(published)
+    for match in _LONE_MONTH.finditer(text):
+        found.append(Date(*match.span("span"), None, _MONTHS[match["span"].lower()], None))
+    for match in _WEEKDAY.finditer(text):
+        found.append(_on_weekday(match, day, ahead=bool(_AHEAD.search(text))))
+    if day:
+        found.extend(_relative(match, day) for match in _RELATIVE.finditer(text))
+    free = [d for n, d in enumerate(found) if not any(e.start < d.end and d.start < e.end for e in found[:n])]
+    return sorted(free, key=lambda d: d.start)
+
+
+def _iso_day(published: str | None) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat((published or "")[:10])
+    except ValueError:
+        return None
+
+
+def _on_weekday(match: re.Match[str], day: dt.date | None, *, ahead: bool) -> Date:
+    weekday = _WEEKDAYS[match["day"].lower()]
+    if day is None:
+        return Date(*match.span(), None, None, None, weekday)
+    # The last such day up to publication, or the next one where the sentence looks ahead.
+    step = (weekday - day.weekday()) % 7 if ahead else -((day.weekday() - weekday) % 7)
+    on = day + dt.timedelta(days=step)
+    return Date(*match.span(), on.year, on.month, on.day, weekday)
+
+
+def _relative(match: re.Match[str], day: dt.date) -> Date:
+    if match["day"]:
+        on = day + dt.timedelta(days={"yesterday": -1, "today": 0, "tomorrow": 1}[match["day"].lower()])
+        return Date(*match.span(), on.year, on.month, on.day)
+    step = {"last": -1, "this": 0, "next": 1}[match["which"].lower()]
+    if match["part"].lower() == "year":
+        return Date(*match.span(), day.year + step, None, None)
+    months = day.year * 12 + day.month - 1 + step
+    return Date(*match.span(), months // 12, months % 12 + 1, None)

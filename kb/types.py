@@ -17,6 +17,7 @@ from typing import Any, Literal
 Status = Literal["answered", "not_found", "error"]
 Support = Literal["verbatim", "supported", "unsupported", "conflict"]
 Judgement = Literal["supported", "contradicted", "not_found"]
+ClaimKind = Literal["claim", "opinion", "question", "instruction"]
 
 EXTRACTIVE = "extractive"
 
@@ -251,7 +252,8 @@ class Answer:
 class Verdict:
     """What the knowledge base says of one claim; ``start`` and ``end`` are offsets in the checked text.
 
-    ``supported`` and ``contradicted`` carry citations, ``not_found`` carries none.
+    ``supported`` and ``contradicted`` carry citations, ``not_found`` carries none. What is no claim
+    (``kind``) is not checked: its verdict is ``not_found``, and the explanation says why.
     """
 
     claim: str
@@ -261,6 +263,7 @@ class Verdict:
     confidence: float
     explanation: str
     citations: tuple[Citation, ...] = ()
+    kind: ClaimKind = "claim"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -271,6 +274,7 @@ class Verdict:
             "confidence": round(self.confidence, 4),
             "explanation": self.explanation,
             "citations": [c.to_dict() for c in self.citations],
+            "kind": self.kind,
         }
 
     @classmethod

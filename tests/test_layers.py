@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     *("types", "errors", "settings", "text", "render", "page"),
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
-    *("reader", "question", "about", "extract", "generate", "verify", "langchain", "pipeline"),
+    *("reader", "question", "about", "extract", "generate", "claims", "statement", "rules", "verify"),
+    *("langchain", "pipeline"),
     *("sheets", "tables", "outputs", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
 )
 
