@@ -96,14 +96,23 @@ def open_session(model: bytes) -> onnxruntime.InferenceSession:
 
 
 def on_all_cores(work: Callable[[int], None], items: Sequence[int]) -> None:
-    threads = min(_cores(), len(items))
-    if threads <= 1:
+    """Do the work for every item; work must not call this again, since it would wait for itself."""
+    if min(_cores(), len(items)) <= 1:
         for item in items:
             work(item)
         return
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in pool.map(work, items):
-            pass
+    for _ in _pool().map(work, items):
+        pass
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    """One for all, since one for each question costs time, and a Ctrl-C while it is torn down gets lost."""
+    return ThreadPoolExecutor(_cores(), "kbqa")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # threads do not come along
 
 
 def _cores() -> int:
