@@ -17,7 +17,7 @@ from kb.types import Answer, Citation, Document, DocumentSummary, Hit, Sentence,
 Topic = Literal["author", "published", "publisher", "title", "category", "headings"]
 
 _IT = r"(?:this|the|that|your)\s+(?:\w+\s+)?(?:article|piece|story|text|document|post|essay|write-?up)s?"
-_END = r"(?:\s+(?:about|on|called|entitled|titled)\s.+)?\s*\??\s*$"
+_END = r"(?:\s+(?:about|on|called|entitled|titled)\s.+|\s*[:\"\u201c].+)?\s*\??\s*$"
 _PATTERNS: tuple[tuple[Topic, str], ...] = (
     (
         "author",

@@ -579,7 +579,7 @@ def disagreements(question: Question, reading: Reading) -> list[tuple[str, Candi
     ]:
         value = _value(question, told)
         # A second value counts only where the reader is about as sure of it as of the best.
-        if value is None or own < max(SURE_ENOUGH, trust - NEAR):
+        if value is None or own < max(SURE_ENOUGH, trust - RIVAL):
             continue
         document = candidate.hit.passage.document_id
         if all(
@@ -591,7 +591,8 @@ def disagreements(question: Question, reading: Reading) -> list[tuple[str, Candi
 
 
 _RIVALS = 10  # candidates that are looked at for another value
-SURE_ENOUGH = 1.0  # log odds by which the reader must hold that a sentence answers, for its value to count
+SURE_ENOUGH = 0.0  # log odds: the reader must hold that a sentence rather answers than not
+RIVAL = 3.0  # ... and be no more than this less sure of it than of the best
 
 
 @dataclass(frozen=True, slots=True)

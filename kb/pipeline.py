@@ -114,7 +114,7 @@ class KnowledgeBase:
     def _of_parts(self, question: Question, filters: Filters, history: Sequence[Turn], top: int) -> Answer:
         asked = parts(question.text)
         whole = self._of_one(question, filters, top)
-        if len(asked) < 2 or any((c.section or "").endswith("?") for c in whole.citations):
+        if len(asked) < 2:
             return whole
         answers = []
         for n, part in enumerate(asked):
@@ -156,6 +156,8 @@ class KnowledgeBase:
 
     def _understand(self, text: str, history: Sequence[Turn]) -> tuple[Question, tuple[str, ...]]:
         _usable(text, "question", limit=MAX_CHARACTERS)
+        if other_language(text):  # its words are no misspelt English ones
+            return analyse(text, history), ()
         corrected, notices = correct(text, self.store.catalogue, self._is_word, about.WORDS)
         return analyse(corrected, history), notices
 

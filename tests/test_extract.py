@@ -216,8 +216,8 @@ def test_values_that_differ_are_named() -> None:
     [
         (("It cost $3 million.", "$3 million", 4.0), ("It cost 3 million.", "3 million", 4.0)),
         (("Nora Blum did.", "Nora Blum", 4.0), ("Blum did it.", "Blum", 4.0)),
-        (("It has 12 cars.", "12 cars", 4.0), ("It has 30 seats.", "30 seats", 0.2)),
-        (("It has 12 cars.", "12 cars", 0.5), ("It has 30 cars.", "30 cars", 0.5)),
+        (("It has 12 cars.", "12 cars", 4.0), ("It has 30 seats.", "30 seats", 0.9)),
+        (("It has 12 cars.", "12 cars", 0.5), ("It has 30 cars.", "30 cars", -0.1)),
         (("It starts in May 2027.", "May 2027", 4.0), ("It starts in 2027.", "2027", 4.0)),
     ],
 )
