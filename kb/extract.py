@@ -521,7 +521,7 @@ def choose(question: Question, reading: Reading) -> list[Candidate]:
 
 
 BEARING = 0.4  # of its content words, what a sentence must share with an answer to bear it out
-NEAR = 1.5  # a further sentence may be this much (in log odds) less likely the answer than the best one
+NEAR = 2.5  # a further sentence may be this much (in log odds) less likely the answer than the best one
 
 
 def _of_passage(reading: Reading, candidate: Candidate) -> list[Candidate]:

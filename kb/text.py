@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import threading
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -191,7 +192,8 @@ def stem(word: str) -> str:
     plain = fold(word).replace("\u2019", "'")
     plain = plain.removesuffix("'s").removesuffix("'")
     if plain.isascii() and plain.isalpha():
-        return str(_stemmer().stemWord(plain))
+        with _stemming:
+            return str(_stemmer().stemWord(plain))
     return plain
 
 
@@ -200,6 +202,9 @@ def fold(text: str) -> str:
     """Case and accents dropped."""
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c))
+
+
+_stemming = threading.Lock()  # a stemmer keeps the word that it is at in itself
 
 
 @lru_cache(maxsize=1)

@@ -400,3 +400,21 @@ def test_dates_come_in_order_and_each_once() -> None:
         (2026, 5, 1),
         (2027, 5, None),
     ]
+
+
+def test_stems_are_the_same_in_many_threads() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from kb.text import stem
+
+    listed = [f"{base}{ending}" for base in map(_spelled, range(3000)) for ending in ("ing", "ations", "ly")]
+    stem.cache_clear()
+    expected = [stem(word) for word in listed]
+    for _ in range(3):
+        stem.cache_clear()
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(stem, listed)) == expected
+
+
+def _spelled(n: int) -> str:
+    return "w" + "".join("bcdfglmnprstaeiou"[int(d) + n % 7] for d in str(n))
