@@ -107,7 +107,7 @@ def on_all_cores(work: Callable[[int], None], items: Sequence[int]) -> None:
 
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
-    """One for all, since one for each question costs time, and a Ctrl-C while it is torn down gets lost."""
+    """One for all: to start threads anew for each question costs time."""
     return ThreadPoolExecutor(_cores(), "kbqa")
 
 

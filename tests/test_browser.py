@@ -64,6 +64,7 @@ def visit(chromium: Browser) -> Iterator[Open]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(15_000)
+        expect.set_options(timeout=15_000)
 
         def watch_request(url: str) -> None:
             if not url.startswith((f"{address}/", "data:", "blob:")):

@@ -483,6 +483,8 @@ def test_ctrl_c_leaves_with_130_and_no_traceback(library_folder: Path, tmp_path:
         stdout=subprocess.PIPE,
         text=True,
         env=command_environment(),
+        # Tests that run in the background of a script were told to ignore it, and so would the command be.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     journal = tmp_path / "a.jsonl.journal"
     deadline = time.monotonic() + 30
