@@ -61,7 +61,6 @@ class Exercises:
 
     def __init__(self, by_context: Mapping[str, Sequence[Row]], alike: Mapping[str, Sequence[str]]) -> None:
         """``alike`` holds for each question (by its ``id``) the paragraphs that retrieval ranks highest."""
-        self._by_context = by_context
         self._alike = alike
         self._thesaurus = Thesaurus.of(by_context)
         self._names = sorted({text[s:e] for text in by_context for s, e in names(text)})

@@ -46,6 +46,7 @@ class KnowledgeBase:
         self.settings = settings
         self._embed = remembering(store.embedder.embed)
         self._reader = Reader(settings.cache)
+        self._publishers: tuple[int, list[str]] = (-1, [])
 
     @classmethod
     def open(cls, folder: Path | str | None = None, settings: Settings | None = None) -> KnowledgeBase:
@@ -105,11 +106,15 @@ class KnowledgeBase:
 
     def _about_a_document(self, question: Question, filters: Filters, top: int) -> Answer | None:
         topic = about.topic_of(question.text)
-        meant = about.subject(question.search_text, self.documents()) if topic else None
-        if topic is None or meant is None:
+        if topic is None:
+            return None
+        allowed = [d for d in self.documents() if not filters.document_ids or d.id in filters.document_ids]
+        meant = about.subject(question.search_text, allowed)
+        if meant is None:
             return None
         hits, _ = self._hits(question, replace(filters, document_ids=(meant.id,)), top)
-        return about.answer(question.text, topic, self.document(meant.id), hits[:top])
+        # Without a hit another filter keeps the document out.
+        return about.answer(question.text, topic, self.document(meant.id), hits[:top]) if hits else None
 
     def _of_parts(self, question: Question, filters: Filters, history: Sequence[Turn], top: int) -> Answer:
         asked = parts(question.text)
@@ -166,10 +171,17 @@ class KnowledgeBase:
         return self.store.embedder.count_tokens([word.lower()])[0] <= 1
 
     def _hits(self, question: Question, filters: Filters, limit: int) -> tuple[list[Hit], Any]:
-        named = preferred(question.search_text, self.store.catalogue.publishers(), date.today())
+        named = preferred(question.search_text, self._known_publishers(), date.today())
         return search(
             self.store, question.search_text, question.words, filters=filters, preferred=named, limit=limit
         )
+
+    def _known_publishers(self) -> list[str]:
+        """Listed once for each generation: to go through all documents for every question takes time."""
+        generation = self.store.catalogue.generation()
+        if self._publishers[0] != generation:
+            self._publishers = (generation, self.store.catalogue.publishers())
+        return self._publishers[1]
 
     # The library
 

@@ -12,7 +12,7 @@ from kb import about
 from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
 from kb.store import Store
-from kb.types import Turn
+from kb.types import Filters, Turn
 
 ARTICLE = """Transport
 
@@ -111,6 +111,17 @@ def test_of_several_documents_the_one_that_is_named_is_meant(several: KnowledgeB
         several.ask("Who wrote the article called The Ferry That Pays for Itself?").text == "By Ada Holm [1]"
     )
     assert several.ask("Who wrote the article?").text != "By Ada Holm [1]", "which one is not said"
+
+
+def test_a_filter_holds_for_questions_about_a_document_too(several: KnowledgeBase) -> None:
+    def wrote(**limits: object) -> str:
+        return several.ask("Who wrote the article?", filters=Filters(**limits)).text  # type: ignore[arg-type]
+
+    assert wrote(document_ids=("ferry.txt",)) == "By Ada Holm [1]"
+    assert "Ada Holm" not in wrote(document_ids=("bees.md",))
+    named = "Who wrote the article called The Ferry That Pays for Itself?"
+    assert "Ada Holm" not in several.ask(named, filters=Filters(document_ids=("bees.md",))).text
+    assert "Ada Holm" not in several.ask(named, filters=Filters(after="2026-01-01")).text
 
 
 def test_what_is_not_known_of_a_document_is_not_made_up(several: KnowledgeBase) -> None:
