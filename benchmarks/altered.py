@@ -4,7 +4,7 @@ A name, a number or a word that stands in a question and in its passage is excha
 kind. Done to one of the two it makes a question without an answer, a near miss of the sort that people
 make up (Rajpurkar, Jia and Liang, ACL 2018; Gautam, Zhang, Wang and Chen, ACL 2023, change antonyms and
 names as well); done to both alike it leaves an answer, so that the change alone gives nothing away.
-Antonyms and sister terms come from WordNet 3.0 (Debian's package ``wordnet-base``).
+Antonyms, sister terms and synonyms come from WordNet 3.0 (Debian's package ``wordnet-base``).
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def swaps_for(
 
 
 class Thesaurus:
-    """Opposites and sister terms in the commonest sense of a word, among ``common`` words only."""
+    """Opposites, sister terms and synonyms in the commonest sense of a word, among ``common`` words only."""
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Thesaurus:
@@ -161,6 +161,8 @@ class Thesaurus:
         self._common = common
         self._opposite: dict[str, set[str]] = {}
         self._sister: dict[str, set[str]] = {}
+        self._same: dict[str, set[str]] = {}
+        self._tagged: dict[str, int] = {}
         for part in ("noun", "verb", "adj", "adv"):
             self._read(folder, part)
 
@@ -169,6 +171,9 @@ class Thesaurus:
 
     def sisters(self, word: str) -> list[str]:
         return self._inflected(word, self._sister)
+
+    def synonyms(self, word: str) -> list[str]:
+        return self._inflected(word, self._same)
 
     def _inflected(self, word: str, table: dict[str, set[str]]) -> list[str]:
         for ending, back in (
@@ -207,6 +212,13 @@ class Thesaurus:
             word, senses = fields[0], fields[-int(fields[2]) :]
             if word in self._common and senses[0] in synsets:
                 self._learn(word, senses[0], synsets)
+                self._learn_same(word, int(fields[-int(fields[2]) - 1]), synsets[senses[0]][0])
+
+    def _learn_same(self, word: str, tagged: int, lemmas: Sequence[str]) -> None:
+        """Synonyms in the part of speech that a word mostly is: where most senses were found in real text."""
+        if tagged > self._tagged.get(word, 0):
+            self._tagged[word] = tagged
+            self._same[word] = set(lemmas) - {word}
 
     def _learn(
         self, word: str, sense: str, synsets: dict[str, tuple[list[str], list[tuple[str, str, str]]]]

@@ -7,11 +7,15 @@ do); see ``benchmarks/asked.py`` for both. A question comes with
     removed     its own paragraph without the sentences that hold the answer
     alike       a paragraph that our own retrieval ranks high for it and that does not hold the answer
     altered     its own paragraph, one thing in the question changed (``benchmarks/altered.py``)
+    narrowed    its own paragraph, with a year or a name added to the question that the paragraph lacks
+    turned      its own paragraph, asked why where the answer is a time or a place
     elsewhere   its own paragraph, one thing in the paragraph changed that the question relies on
     twin        the same change in both, so that the answer stands
     joined      another question joined to it, over a paragraph that answers one of the two
 
-and is typed as people type: without a question mark, with slips of the finger, in the style of a headline.
+and is put in other words (``benchmarks/reworded.py``) and typed as people type: without a question mark, with
+slips of the finger, in the style of a headline. Beside these, what something is may be asked of the sentence
+that says so ("defined"), since people ask for more than names and figures.
 """
 
 from __future__ import annotations
@@ -25,10 +29,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.altered import Swap, Thesaurus, negated, swaps_for
+from benchmarks.reworded import reworded
 from kb.reader import Page
 from kb.text import Span, names, sentence_spans
 
 Row = dict[str, Any]
+WIKIPEDIA = "new_wiki"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,8 @@ class Exercises:
     def __init__(self, by_context: Mapping[str, Sequence[Row]], alike: Mapping[str, Sequence[str]]) -> None:
         """``alike`` holds for each question (by its ``id``) the paragraphs that retrieval ranks highest."""
         self._alike = alike
-        self._thesaurus = Thesaurus.of(by_context)
-        self._names = sorted({text[s:e] for text in by_context for s, e in names(text)})
+        self.thesaurus = Thesaurus.of(by_context)
+        self._names = strangers(by_context)
         self._rows = [(text, row) for text, rows in by_context.items() for row in rows]
 
     def draw(self, part: str, rng: random.Random) -> Iterator[Exercise]:
@@ -76,8 +82,10 @@ class Exercises:
             group = hashlib.sha256(context.encode()).hexdigest()
             if held_out(group) != part:
                 continue
-            for _ in range(2 if row["domain"] == "new_wiki" else int(rng.random() < 0.6)):
+            for _ in range(2 if row["domain"] == WIKIPEDIA else int(rng.random() < 0.6)):
                 yield from self._of_question(context, group, row, rng)
+            if row["domain"] == WIKIPEDIA and rng.random() < 0.25:
+                yield from self._defined(context, group, row, rng)
 
     def _of_question(self, context: str, group: str, row: Row, rng: random.Random) -> Iterator[Exercise]:
         question = str(row["question"]).strip()
@@ -88,12 +96,30 @@ class Exercises:
         if rng.random() < 0.25:
             made.append(self._twin(question, context, row, answers, rng))
         for one in filter(None, made):
+            asked = reworded(one.question, self.thesaurus, rng) if rng.random() < 0.35 else one.question
             yield replace(
                 one,
                 group=group,
-                question=as_typed(one.question, rng),
+                question=as_typed(asked, rng),
                 page=replace(one.page, heading=_heading(context, rng)),
             )
+
+    def _defined(self, context: str, group: str, row: Row, rng: random.Random) -> Iterator[Exercise]:
+        """What something is, asked of a text with the sentence that says so, and of one without."""
+        spans = sentence_spans(context)
+        found = [(match, span) for span in spans if (match := _DEFINITION.match(context[slice(*span)]))]
+        if not found:
+            return
+        match, span = rng.choice(found)
+        question = rng.choice(_ASKING_FOR_ONE).format(re.sub(r"^(?:The|An?) ", "", match["what"]))
+        start, end = stretch(context, span, rng)
+        page, inside = Page("", context[start:end]), (span[0] - start, span[1] - start)
+        yield Exercise("defined", group, as_typed(question, rng), page, (inside,), exact=False)
+        others = [s for s in spans if match["what"].lower() not in context[slice(*s)].lower()]
+        if others:
+            text = " ".join(context[slice(*s)] for s in others)
+            a, b = stretch(text, (0, 0), rng, anywhere=True)
+            yield Exercise("defined", group, as_typed(question, rng), Page("", text[a:b]), ())
 
     def _asked(
         self, question: str, context: str, answers: Sequence[Span], rng: random.Random, kind: str = "asked"
@@ -137,7 +163,7 @@ class Exercises:
         self, question: str, context: str, answers: Sequence[Span], rng: random.Random, *, both: bool
     ) -> Swap | None:
         """A change of something other than the answer; ``both``: of something that stands in both."""
-        swaps = swaps_for(question, context, self._names, self._thesaurus, rng)
+        swaps = swaps_for(question, context, self._names, self.thesaurus, rng)
         swaps = [s for s in swaps if not both or s.stands_in(context)]
         swaps = [s for s in swaps if not any(s.stands_in(context[a:b]) for a, b in answers)]
         return rng.choice(swaps) if swaps else None
@@ -153,6 +179,38 @@ class Exercises:
         if changed is None or changed.lower() == question.lower():
             return None
         made = self._asked(changed, context, answers, rng, "altered")
+        return replace(made, answers=()) if made else None
+
+    def _narrowed(
+        self, question: str, context: str, row: Row, answers: Sequence[Span], rng: random.Random
+    ) -> Exercise | None:
+        """With a condition at the end. One that the answering sentence meets leaves the answer standing."""
+        start, end = rng.choice(answers)
+        sentence = next((context[a:b] for a, b in sentence_spans(context) if a <= start < b), "")
+        said = context[start:end].lower()
+        if rng.random() < 0.3:
+            there = [sentence[a:b] for a, b in names(sentence) if a > 0] + _YEAR.findall(sentence)
+            kept = [n for n in there if n.lower() not in question.lower() and n.lower() not in said]
+            if not kept:
+                return None
+            added = rng.choice(kept)
+        else:
+            added = rng.choice(self._names) if rng.random() < 0.5 else str(rng.randint(1600, 2020))
+            if added.lower() in f"{context} {question}".lower():
+                return None
+            sentence = ""
+        word = "in" if _YEAR.fullmatch(added) else rng.choice(("in", "of", "for", "with", "at", "by"))
+        narrowed = f"{question.rstrip('? ')} {word} {added}?"
+        made = self._asked(narrowed, context, [(start, end)], rng, "narrowed")
+        return made if made is None or sentence else replace(made, answers=())
+
+    def _turned(
+        self, question: str, context: str, row: Row, answers: Sequence[Span], rng: random.Random
+    ) -> Exercise | None:
+        changed = re.sub(r"^(?:when|where)(?= (?:did|was|were|is|does|do)\b)", "Why", question, flags=re.I)
+        if changed == question:
+            return None
+        made = self._asked(changed, context, answers, rng, "turned")
         return replace(made, answers=()) if made else None
 
     def _elsewhere(
@@ -200,12 +258,40 @@ class Exercises:
 
 
 _WAYS = [
-    *[Exercises._removed] * 4,
-    *[Exercises._look_alike] * 5,
-    *[Exercises._altered] * 5,
+    *[Exercises._removed] * 3,
+    *[Exercises._look_alike] * 4,
+    *[Exercises._altered] * 6,
+    *[Exercises._narrowed] * 2,
+    *[Exercises._turned] * 2,
     *[Exercises._elsewhere] * 4,
     *[Exercises._joined] * 1,
 ]
+
+_YEAR = re.compile(r"\b1[5-9]\d\d\b|\b20[0-2]\d\b")
+_DEFINITION = re.compile(
+    r"(?P<what>(?:The |An? )?"
+    r"(?!(?:It|This|That|These|Those|They|He|She|We|I|There|One|Its|His|Her|Their)\b)"
+    r"[A-Z][\w'’-]*(?: [\w'’-]+){0,4}?)(?: \([^)]*\))?(?:, [^,]{3,60},)? "
+    r"(?:is|was|are|were|refers to|means|consists of) (?:an?|the|one of|any|used|known|located|defined)\b"
+)
+_ASKING_FOR_ONE = (
+    *["what is {}?"] * 4,
+    "who is {}?",
+    "{}",
+    "describe {}",
+    "tell me about {}",
+    "what is meant by {}?",
+    "define {}",
+    "explain {}",
+    "what does {} mean?",
+    "what was {}?",
+)
+
+
+def strangers(by_context: Mapping[str, Sequence[Row]]) -> list[str]:
+    """The names in the paragraphs of Wikipedia, to put in the place of others."""
+    wiki = [text for text, rows in by_context.items() if rows[0]["domain"] == WIKIPEDIA]
+    return sorted({text[s:e] for text in wiki for s, e in names(text) if e - s > 3 and s > 0})
 
 
 def _answers(context: str, row: Row) -> list[Span]:

@@ -1,13 +1,16 @@
-"""Train the reader (``kb/reader.py``) from the packaged MiniLM weights.
+"""Train the reader and the judge (``kb/reader.py``), which are two heads on one encoder.
 
     python -m benchmarks.train_reader SQUADSHIFTS.jsonl.gz TREC.jsonl.gz OUT_FOLDER [--epochs 3] [--write]
+        [--start kb/reader.safetensors] [--pairs PAIRS.jsonl.gz ...] [--rate 1e-4]
 
-What it is trained on is drawn anew for every epoch (``benchmarks/exercises.py``). The embedding tables stay
-as they are, so that only the encoder layers have to be shipped. The loss is that of extractive reading with
-an answer "not here" (Devlin et al., NAACL 2019), summed over all the places that are right (Clark and
-Gardner, ACL 2018). A twentieth of the paragraphs is kept for the figures, three twentieths for fitting what
-comes after (``benchmarks/fit_extract.py``). Resumable: a checkpoint is written every 200 steps. Two cores
-with bfloat16 read some 5,000 word pieces a second, which is an hour for three epochs.
+It starts from the packaged MiniLM weights, or with ``--start`` from a reader. What is read is drawn anew for
+every epoch (``benchmarks/exercises.py``); with ``--pairs`` (labelled claims) claims are judged as well
+(``benchmarks/judgements.py``). The embedding tables stay as they are, so that only the encoder layers have to
+be shipped. The loss of reading is that of extractive reading with an answer "not here" (Devlin et al., NAACL
+2019), summed over all the places that are right (Clark and Gardner, ACL 2018); that of judging is the cross
+entropy of three verdicts. A twentieth of the paragraphs is kept for the figures, three twentieths for fitting
+what comes after (``benchmarks/fit_extract.py``). Resumable: a checkpoint is written every 200 steps. Two
+cores with bfloat16 read some 5,000 word pieces a second, one some 2,700.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from transformers import BertModel
 from benchmarks.asked import SEED, Row, fill, pairs_by_question
 from benchmarks.asked import read as read_squadshifts
 from benchmarks.exercises import Exercise, Exercises, of_sentences
+from benchmarks.judgements import VERDICTS, Judgement, Judgements, of_pairs
 from kb import minilm, reader
 from kb.question import analyse
 from kb.retrieve import search
@@ -37,17 +41,63 @@ from kb.settings import load_settings
 from kb.store import Store
 
 BATCH_PIECES = 4096
-LEARNING_RATE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An exercise as word pieces, and at which of them its answers begin and end (0: not here)."""
+    """An exercise or a judgement as word pieces.
 
-    exercise: Exercise
+    ``begins`` and ``ends`` are the pieces at which the answers to an exercise begin and end (0: not here).
+    """
+
+    exercise: Exercise | Judgement
     pieces: reader.Pieces
-    begins: tuple[int, ...]
-    ends: tuple[int, ...]
+    begins: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
+
+    @property
+    def verdict(self) -> int | None:
+        return self.exercise.verdict if isinstance(self.exercise, Judgement) else None
+
+
+class Network(torch.nn.Module):
+    """The encoder and its heads: where an answer begins and ends, for every piece, and a verdict."""
+
+    def __init__(self, start: Path | None) -> None:
+        super().__init__()
+        self.encoder = BertModel.from_pretrained(
+            minilm.model_folder(),
+            add_pooling_layer=False,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+        self.encoder.embeddings.requires_grad_(False)
+        self.head = torch.nn.Linear(self.encoder.config.hidden_size, 2)
+        self.judge = torch.nn.Linear(self.encoder.config.hidden_size, len(VERDICTS))
+        if start:
+            weights = {n: torch.tensor(w) for n, w in reader.read_weights(start.read_bytes()).items()}
+            heads = {n: weights.pop(n) for n in list(weights) if n.startswith(("head.", "judge."))}
+            self.encoder.load_state_dict(weights, strict=False)
+            self.load_state_dict(heads, strict=False)
+
+    def forward(self, batch: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Places, shape (examples, pieces, 2), far below zero where a piece cannot be an answer; and
+        verdicts, shape (examples, 3)."""
+        length = max(len(e.pieces.ids) for e in batch)
+
+        def padded(rows: Sequence[np.ndarray]) -> torch.Tensor:
+            return torch.tensor(np.stack([np.pad(row, (0, length - len(row))) for row in rows]))
+
+        ids, segments = padded([e.pieces.ids for e in batch]), padded([e.pieces.segments for e in batch])
+        with torch.autocast("cpu", torch.bfloat16):
+            states = self.encoder(
+                input_ids=ids, token_type_ids=segments, attention_mask=(ids != 0).long()
+            ).last_hidden_state.float()
+        place = torch.arange(length)
+        first = torch.tensor([e.pieces.first for e in batch])[:, None]
+        last = torch.tensor([len(e.pieces.ids) - 1 for e in batch])[:, None]
+        possible = (place == 0) | ((place >= first) & (place < last))
+        return self.head(states).masked_fill(~possible[..., None], -1e4), self.judge(states[:, 0])
 
 
 def main() -> None:
@@ -58,6 +108,9 @@ def main() -> None:
     parser.add_argument("trec", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--start", type=Path, help="weights to go on from")
+    parser.add_argument("--pairs", type=Path, nargs="*", default=(), help="labelled claims with evidence")
+    parser.add_argument("--rate", type=float, default=1e-4, help="the highest learning rate")
     parser.add_argument("--steps", type=int, help="stop after so many steps of the whole schedule")
     parser.add_argument("--write", action="store_true", help=f"write kb/{reader.FILE_NAME}")
     args = parser.parse_args()
@@ -65,11 +118,16 @@ def main() -> None:
     by_context = read_squadshifts(args.squadshifts)
     alike = look_alikes(by_context, args.out)
     exercises, pairs = Exercises(by_context, alike), pairs_by_question(args.trec)
+    judgements = Judgements(by_context, exercises.thesaurus)
 
     def draw(part: str, name: str) -> list[Example]:
-        rng = random.Random(f"{SEED} {part} {name}")
+        rng = random.Random(f"{SEED} {args.start} {part} {name}")
         drawn = [*exercises.draw(part, rng), *of_sentences(pairs, part, rng)]
-        return [made for one in drawn if (made := example(one)) is not None]
+        made = [made for one in drawn if (made := example(one)) is not None]
+        if args.pairs:
+            judged = [*of_pairs(args.pairs, part, rng), *judgements.draw(part, rng)]
+            made += [Example(one, reader.pieces(one.claim, one.page)) for one in judged]
+        return made
 
     started = time.time()
     epochs = [draw("train", str(n)) for n in range(args.epochs)]
@@ -78,21 +136,23 @@ def main() -> None:
     steps = [
         batch for n, epoch in enumerate(epochs) for batch in batches(epoch, random.Random(f"{SEED} {n}"))
     ]
-    model, head = train(steps, args.out, args.steps or len(steps))
+    network = train(Network(args.start), steps, args.out, args.steps or len(steps), args.rate)
     figures = {
         "pieces": count,
         "seconds": round(time.time() - started),
-        **measure(model, head, draw("test", "")),
+        **measure(network, draw("test", "")),
     }
     print(json.dumps(figures, indent=1))
     (args.out / "figures.json").write_text(json.dumps(figures))
     if args.write:
-        weights = {n: p.detach().numpy() for n, p in model.named_parameters() if n.startswith("encoder.")}
-        weights |= {"head.weight": head.weight.detach().numpy(), "head.bias": head.bias.detach().numpy()}
+        weights = {
+            name.removeprefix("encoder."): parameter.detach().numpy()
+            for name, parameter in network.named_parameters()
+            if ".embeddings." not in f".{name}"
+        }
+        files = (args.squadshifts, args.trec, *args.pairs, *([args.start] if args.start else []))
         about = {
-            "data": {
-                p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in (args.squadshifts, args.trec)
-            },
+            "data": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
             "seed": SEED,
             "epochs": args.epochs,
             "steps": [args.steps or len(steps), len(steps)],
@@ -138,117 +198,96 @@ def example(exercise: Exercise) -> Example | None:
 def batches(examples: Sequence[Example], rng: random.Random) -> list[list[Example]]:
     """Examples of about equal length together, ``BATCH_PIECES`` at most, in random order."""
     made: list[list[Example]] = [[]]
-    for one in sorted(examples, key=lambda e: len(e.pieces.ids) + rng.random() * 12):
+    for one in sorted(examples, key=lambda e: (e.verdict is None, len(e.pieces.ids) + rng.random() * 12)):
         longest = max((len(e.pieces.ids) for e in (*made[-1][-1:], one)), default=0)
-        if made[-1] and (len(made[-1]) + 1) * longest > BATCH_PIECES:
+        mixed = any((e.verdict is None) != (one.verdict is None) for e in made[-1][-1:])
+        if made[-1] and (mixed or (len(made[-1]) + 1) * longest > BATCH_PIECES):
             made.append([])
         made[-1].append(one)
     rng.shuffle(made)
     return made
 
 
-def logits(model: BertModel, head: torch.nn.Linear, batch: Sequence[Example]) -> torch.Tensor:
-    """Shape (examples, pieces, 2); far below zero where a piece cannot be an answer."""
-    length = max(len(e.pieces.ids) for e in batch)
-
-    def padded(rows: Sequence[np.ndarray]) -> torch.Tensor:
-        return torch.tensor(np.stack([np.pad(row, (0, length - len(row))) for row in rows]))
-
-    ids, segments = padded([e.pieces.ids for e in batch]), padded([e.pieces.segments for e in batch])
-    with torch.autocast("cpu", torch.bfloat16):
-        states = model(
-            input_ids=ids, token_type_ids=segments, attention_mask=(ids != 0).long()
-        ).last_hidden_state
-    found = head(states.float())
-    place = torch.arange(length)
-    first = torch.tensor([e.pieces.first for e in batch])[:, None]
-    last = torch.tensor([len(e.pieces.ids) - 1 for e in batch])[:, None]
-    possible = (place == 0) | ((place >= first) & (place < last))
-    return found.masked_fill(~possible[..., None], -1e4)
-
-
-def loss_of(found: torch.Tensor, batch: Sequence[Example]) -> torch.Tensor:
-    """How unlikely the right places are, in nats, averaged over examples and over beginning and end."""
-    right = torch.full_like(found, -1e4)
+def loss_of(network: Network, batch: Sequence[Example]) -> torch.Tensor:
+    """How unlikely what is right is, in nats, averaged over examples (and over beginning and end)."""
+    places, verdicts = network(batch)
+    if batch[0].verdict is not None:
+        return torch.nn.functional.cross_entropy(verdicts, torch.tensor([e.verdict for e in batch]))
+    right = torch.full_like(places, -1e4)
     for n, one in enumerate(batch):
         right[n, list(one.begins), 0] = 0
         right[n, list(one.ends), 1] = 0
-    return (found.logsumexp(1) - (found + right).logsumexp(1)).mean()
+    return (places.logsumexp(1) - (places + right).logsumexp(1)).mean()
 
 
-def train(steps: Sequence[list[Example]], out: Path, last: int) -> tuple[BertModel, torch.nn.Linear]:
+def train(network: Network, steps: Sequence[list[Example]], out: Path, last: int, rate: float) -> Network:
     """Train up to step ``last``, from the checkpoint in ``out`` if there is one."""
     torch.manual_seed(SEED)
-    model = BertModel.from_pretrained(
-        minilm.model_folder(),
-        add_pooling_layer=False,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    model.embeddings.requires_grad_(False)
-    head = torch.nn.Linear(model.config.hidden_size, 2)
-    parameters = [*(p for p in model.parameters() if p.requires_grad), *head.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01, fused=True)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.01, fused=True)
     warm = max(1, len(steps) // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda n: min(1.0, n / warm) * max(0.0, 1 - n / len(steps))
     )
+    parts = {"network": network, "optimizer": optimizer, "schedule": schedule}
     checkpoint, first = out / "checkpoint.pt", 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         first = state["step"]
-        for part, name in (
-            (model, "model"),
-            (head, "head"),
-            (optimizer, "optimizer"),
-            (schedule, "schedule"),
-        ):
+        for name, part in parts.items():
             part.load_state_dict(state[name])
-    started, running = time.time(), 0.0
-    model.train()
+    started, running = time.time(), {True: 0.0, False: 0.0}
+    network.train()
     for n in range(first, last):
-        loss = loss_of(logits(model, head, steps[n]), steps[n])
+        loss = loss_of(network, steps[n])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
-        running += (loss.item() - running) / min(n - first + 1, 100)
+        reading = steps[n][0].verdict is None
+        running[reading] += (loss.item() - running[reading]) / min(n - first + 1, 100)
         if (n + 1) % 50 == 0:
             left = (time.time() - started) / (n + 1 - first) * (last - n - 1)
-            print(f"step {n + 1}/{len(steps)} loss {running:.4f} left {left / 60:.1f} min", flush=True)
+            print(
+                f"step {n + 1}/{len(steps)} reading {running[True]:.4f} judging {running[False]:.4f} "
+                f"left {left / 60:.1f} min",
+                flush=True,
+            )
         if (n + 1) % 200 == 0 or n + 1 == last:
-            state = {
-                "step": n + 1,
-                "model": model.state_dict(),
-                "head": head.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "schedule": schedule.state_dict(),
-            }
-            torch.save(state, checkpoint)
-    return model.eval(), head
+            torch.save(
+                {"step": n + 1, **{name: part.state_dict() for name, part in parts.items()}}, checkpoint
+            )
+    return network.eval()
 
 
 @torch.no_grad()
-def measure(model: BertModel, head: torch.nn.Linear, examples: Sequence[Example]) -> dict[str, object]:
-    """On paragraphs that were not trained on, how often the answer is found where there is one, and how well
-    pages with and without an answer are told apart (area under the curve), for each kind of exercise."""
-    scores, found = {}, {}
+def measure(network: Network, examples: Sequence[Example]) -> dict[str, object]:
+    """On paragraphs that were not trained on, how often the answer is found where there is one, how well
+    pages with and without an answer are told apart (area under the curve), and how many verdicts are right;
+    for each kind."""
+    scores, found, verdicts = {}, {}, {}
     for batch in batches(examples, random.Random(SEED)):
-        for one, row in zip(batch, logits(model, head, batch), strict=True):
+        places, judged = network(batch)
+        for one, row, verdict in zip(batch, places, judged, strict=True):
             relative = row - row[0]
             scores[id(one)] = float(relative[1:].logsumexp(0).mean())
             place = 1 + int(relative[1:, 0].argmax())
-            found[id(one)] = min(one.begins) <= place <= max(one.ends)
+            found[id(one)] = min(one.begins, default=0) <= place <= max(one.ends, default=0)
+            verdicts[id(one)] = int(verdict.argmax())
     figures: dict[str, object] = {}
-    answered = [e for e in examples if e.exercise.kind == "asked"]
+    read = [e for e in examples if isinstance(e.exercise, Exercise)]
+    answered = [e for e in read if e.exercise.kind == "asked"]
     figures["found"] = round(float(np.mean([found[id(e)] for e in answered])), 3)
-    for kind in sorted({e.exercise.kind for e in examples}):
-        part = [e for e in examples if e.exercise.kind == kind]
+    for kind in sorted({e.exercise.kind for e in read}):
+        part = [e for e in read if e.exercise.kind == kind]
         part += [] if kind in ("asked", "news") else answered
-        labels = [bool(e.exercise.answers) for e in part]
+        labels = [isinstance(e.exercise, Exercise) and bool(e.exercise.answers) for e in part]
         if len(set(labels)) == 2:
             figures[f"auc {kind}"] = round(float(roc_auc_score(labels, [scores[id(e)] for e in part])), 3)
+    for kind in sorted({e.exercise.kind for e in examples if e.verdict is not None}):
+        part = [e for e in examples if e.verdict is not None and e.exercise.kind == kind]
+        figures[f"right {kind}"] = round(float(np.mean([verdicts[id(e)] == e.verdict for e in part])), 3)
     return figures
 
 
