@@ -10,9 +10,10 @@ removed. Questions of SquadShifts are put to knowledge bases of 30, 200 and 1,60
 small or large) in several variants:
 
     asked      as it is; the sentence that holds the answer is right
+    reworded   in other words (``benchmarks/reworded.py``), as by someone who has not seen the paragraph
     compound   joined with one or two other questions of the same knowledge base; either answer is right
     removed    with its own paragraphs left out of the hits; nothing is right
-    compound_removed   both
+    reworded_removed, compound_removed   both
     altered    with a name, number or word changed for another one, a word turned into its opposite, or a
                "not" put in; nothing is right
 
@@ -42,7 +43,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.altered import Thesaurus, negated, swaps_for
-from benchmarks.exercises import held_out
+from benchmarks.exercises import held_out, strangers
+from benchmarks.reworded import reworded
 from ingest.split import split
 from kb import extract
 from kb.question import Question, analyse
@@ -50,7 +52,7 @@ from kb.reader import Marks, Page, Reader
 from kb.retrieve import Weights, search
 from kb.settings import load_settings
 from kb.store import Change, Store
-from kb.text import names, normalise
+from kb.text import normalise
 from kb.types import Document, Hit
 
 SEED = 20261123
@@ -128,11 +130,15 @@ def remembering(read: extract.Read) -> extract.Read:
 
 
 class Alterations:
-    """Makes near misses of questions."""
+    """Makes near misses of questions, and puts them in other words."""
 
     def __init__(self, by_context: dict[str, list[Row]]) -> None:
         self._thesaurus = Thesaurus.of(by_context)
-        self._names = sorted({text[s:e] for text in by_context for s, e in names(text)})
+        self._names = strangers(by_context)
+
+    def reworded(self, text: str, rng: random.Random) -> str | None:
+        other = reworded(text, self._thesaurus, rng)
+        return other if other != text else None
 
     def __call__(self, text: str, context: str, rng: random.Random) -> str | None:
         swaps = swaps_for(text, context, self._names, self._thesaurus, rng)
@@ -166,9 +172,12 @@ class Asker:
         )
         alone = {own_id: _answers(row)}
         together = alone | {i: _answers(r) for i, r in others}
+        in_other_words = self.alter.reworded(text, self.rng)
         variants = (
             ("asked", text, alone),
             ("removed", text, alone),
+            ("reworded", in_other_words, alone),
+            ("reworded_removed", in_other_words, alone),
             ("altered", self.alter(text, context, self.rng), {}),
             *(
                 (("compound", compound, together), ("compound_removed", compound, together))

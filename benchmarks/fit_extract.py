@@ -32,6 +32,7 @@ from kb import extract
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+POSSIBLE = ("asked", "reworded", "compound")
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:
     """The models, and the figures of cross-validation."""
     folds = list(GroupKFold(5).split(asked, groups=[a.group for a in asked]))
     variant = np.array([a.variant for a in asked])
-    possible = np.isin(variant, ("asked", "compound"))
+    possible = np.isin(variant, POSSIBLE)
     news = np.array([a.collection == "trec" for a in asked])
     weight = weights_of(asked)
     right, probability = np.zeros(len(asked), bool), np.zeros(len(asked))
@@ -76,9 +77,10 @@ def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:
         "auc_right": round(float(roc_auc_score(right, probability, sample_weight=weight)), 4),
         "threshold": round(threshold, 4),
         "right_first_trec": _mean(right[(variant == "asked") & news]),
-        **{f"answered_{v}": _mean(answered[variant == v]) for v in ("asked", "compound")},
+        **{f"answered_{v}": _mean(answered[variant == v]) for v in POSSIBLE},
         **{
-            f"refused_{v}": _mean(~answered[variant == v]) for v in ("removed", "compound_removed", "altered")
+            f"refused_{v}": _mean(~answered[variant == v])
+            for v in ("removed", "reworded_removed", "compound_removed", "altered")
         },
         "right_of_answered": round(float(np.average(right[answered], weights=weight[answered])), 4),
         "calibration_error": round(calibration_error(probability, right, weight), 4),
@@ -96,7 +98,7 @@ def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:
 
 def weights_of(asked: Sequence[Asked]) -> Array:
     """What each question counts: those with an answer as much as those without, and news a quarter of all."""
-    possible = np.array([a.variant in ("asked", "compound") for a in asked])
+    possible = np.array([a.variant in POSSIBLE for a in asked])
     news = np.array([a.collection == "trec" for a in asked])
     weight = np.zeros(len(asked))
     for collection, share in ((news, NEWS), (~news, 1 - NEWS)):

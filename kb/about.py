@@ -1,4 +1,5 @@
-"""Questions about a document rather than about what it says: who wrote it, when, under which headings.
+"""Questions about a document rather than about one thing it says: who wrote it, when, under which headings,
+which figures are in it.
 
 Such a question shares few words with the text that answers it (a byline, a heading), so it is answered from
 what the catalogue knows of the document: with the words of the text where it says the same, and otherwise in
@@ -11,13 +12,18 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from kb.text import Date, Span, content_words, dates, fold, sentence_spans
+from kb.text import Date, Span, amounts, content_words, dates, fold, sentence_spans
 from kb.types import Answer, Citation, Document, DocumentSummary, Hit, Sentence, Support
 
-Topic = Literal["author", "published", "publisher", "title", "category", "headings"]
+Topic = Literal[
+    "author", "published", "publisher", "title", "category", "headings", "sums", "percentages", "dates"
+]
 
 _IT = r"(?:this|the|that|your)\s+(?:\w+\s+)?(?:article|piece|story|text|document|post|essay|write-?up)s?"
 _END = r"(?:\s+(?:about|on|called|entitled|titled)\s.+|\s*[:\"\u201c].+)?\s*\??\s*$"
+_ALL = (
+    r"^(?:please )?(?:list|name|give|enumerate|show|what are|which are)\b.*\b(?:all|every|each|the) (?:\w+ )?"
+)
 _PATTERNS: tuple[tuple[Topic, str], ...] = (
     (
         "author",
@@ -47,6 +53,9 @@ _PATTERNS: tuple[tuple[Topic, str], ...] = (
         r"\b(?:titles|headings|names|headlines|list)\b.*\b(?:sections|parts|chapters)\b"
         rf"|\b(?:sections|headings|subheadings|chapters)\b.*\b(?:of|in|does)\b.*\b{_IT}",
     ),
+    ("sums", rf"{_ALL}(?:dollar|euro|money|monetary|price)s?\b.*\b{_IT}|{_ALL}(?:sums?|prices)\b.*\b{_IT}"),
+    ("percentages", rf"{_ALL}(?:percentages?|per ?cents?|shares)\b.*\b{_IT}"),
+    ("dates", rf"{_ALL}(?:dates?|years?|deadlines?)\b.*\b{_IT}"),
 )
 _TOPICS = [(topic, re.compile(pattern, re.IGNORECASE)) for topic, pattern in _PATTERNS]
 WORDS = ("article", "author", "category", "document", "headline", "published", "section", "title", "wrote")
@@ -132,6 +141,29 @@ def _said(topic: Topic, document: Document) -> Iterator[Span]:
                 yield text.index(above), text.index(above) + len(above)
         case "author" | "published" | "publisher":
             yield from _telling(topic, document)
+        case "sums" | "percentages" | "dates":
+            yield from _holding(topic, document)
+
+
+_MOST_HELD = 12  # sentences; a list of all figures may be longer than an answer usually is
+
+
+def _holding(topic: Topic, document: Document) -> Iterator[Span]:
+    """The sentences with figures of a kind, each figure once, in the order of the text."""
+    known: set[object] = set()
+    given = 0
+    for start, end in sentence_spans(document.text):
+        line = document.text[start:end]
+        kind = {"sums": "money", "percentages": "percent"}.get(topic)
+        values: set[object] = (
+            {(a.value, a.kind) for a in amounts(line) if a.kind == kind}
+            if kind
+            else set(map(_iso, dates(line)))
+        )
+        if values - known and not line.endswith("?") and line != document.title and given < _MOST_HELD:
+            given += 1
+            known |= values
+            yield start, end
 
 
 def _telling(topic: Topic, document: Document) -> Iterator[Span]:

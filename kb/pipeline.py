@@ -154,7 +154,7 @@ class KnowledgeBase:
             return self._hits(analyse(claim), filters, extract.READ)[0]
 
         try:
-            claims = verify.check(_usable(text, "text", limit=200_000), find, self._embed)
+            claims = verify.check(_usable(text, "text", limit=200_000), find, self._embed, self._reader.judge)
         except UsageError as error:
             return CheckReport(text=text, error=str(error))
         return CheckReport(text=text, claims=claims, seconds=time.perf_counter() - started)

@@ -163,9 +163,10 @@ def parts(text: str) -> tuple[str, ...]:
     """The questions that are asked in one go ("Who ..., and when ...?"); often only one.
 
     A part opens with a question word of its own and has a verb to go with it: "who and when" is not taken
-    apart, nor is "what it costs and why". What is to be compared is asked of each name by itself.
+    apart, nor is "what it costs and why". What is to be compared is asked of each name by itself, and what is
+    set side by side ("Does ... while ...?") of each side.
     """
-    if compared := _compared(text):
+    if compared := _compared(text) or _side_by_side(text):
         return compared
     found = [part.strip(" ,;") for part in _JOINT.split(text.strip())]
     whole = 2 <= len(found) <= _MOST_PARTS and all(
@@ -198,6 +199,23 @@ def _compared(text: str) -> tuple[str, ...]:
             before, after = text[: found[first][0]], text[found[last][1] :]
             return tuple(f"{before}{text[s:e]}{after}".strip() for s, e in found[first : last + 1])
     return ()
+
+
+_WHILE = re.compile(r",?\s+(?:while|whereas|and (?:does|did|do|is|was|are|were|has|have))\s+", re.IGNORECASE)
+
+
+def _side_by_side(text: str) -> tuple[str, ...]:
+    """Both halves of a yes-or-no question about two things, the second with the verb that opens the first."""
+    opening = _YES_NO.match(text)
+    joint = _WHILE.search(text)
+    if (
+        not opening
+        or not joint
+        or min(len(words(text[: joint.start()])), len(words(text[joint.end() :]))) < 4
+    ):
+        return ()
+    first, second = text[: joint.start()].strip(), text[joint.end() :].strip()
+    return f"{first}?", f"{opening.group()} {second}"
 
 
 # ------------------------------------------------------------------------------------ named sources, time

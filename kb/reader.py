@@ -1,9 +1,13 @@
-"""The reader: where in a passage a question is answered, as a small cross-encoder sees it.
+"""The reader: where in a passage a question is answered, and whether one bears a claim out, as a small
+cross-encoder sees it.
 
 Question and passage go through the encoder together, so that their words can look at each other, and two
 numbers come out for every word piece: how likely the answer begins there, and how likely it ends there.
 Both are seen against the same numbers for the piece that stands for "not in this passage" (Devlin, Chang,
 Lee and Toutanova, NAACL 2019, section 4.3), which makes them comparable between passages.
+
+A claim goes in like a question, and three numbers come out for the whole: the passage supports it,
+contradicts it, or leaves it open.
 
 The reader shares the word pieces and the embedding tables of the packaged MiniLM; only its encoder layers and
 head are shipped, in 8 bits (``reader.safetensors``). ``benchmarks/train_reader.py`` makes that file.
@@ -120,13 +124,23 @@ class Reader:
 
     def read(self, question: str, pages: Sequence[Page]) -> list[Marks]:
         """The marks on each page."""
-        session = self._load()
         given = [pieces(question, page) for page in pages]
-        made: dict[int, Marks] = {}
+        return [marks(one, places) for one, places in zip(given, self._run(given, "places"), strict=True)]
+
+    def judge(self, claim: str, pages: Sequence[Page]) -> NDArray[np.float64]:
+        """The log odds, against "it leaves this open", that each page supports and contradicts the claim;
+        shape (pages, 2)."""
+        verdicts = self._run([pieces(claim, page) for page in pages], "verdicts")
+        found = np.array(verdicts, np.float64).reshape(-1, 3)
+        return np.asarray(found[:, :2] - found[:, 2:])
+
+    def _run(self, given: Sequence[Pieces], output: str) -> list[NDArray[np.floating]]:
+        session = self._load()
+        made: dict[int, NDArray[np.floating]] = {}
 
         def read_one(n: int) -> None:
             inputs = {"ids": given[n].ids[None], "segments": given[n].segments[None]}
-            made[n] = marks(given[n], session.run(None, inputs)[0][0])
+            made[n] = session.run([output], inputs)[0][0]
 
         minilm.on_all_cores(read_one, sorted(range(len(given)), key=lambda n: -len(given[n].ids)))
         return [made[n] for n in range(len(given))]
@@ -138,9 +152,9 @@ class Reader:
             return self._session
 
 
-def marks(given: Pieces, logits: NDArray[np.floating]) -> Marks:
-    """The marks from the encoder's ``logits``, shape (pieces, 2)."""
-    relative = (logits - logits[0]).astype(np.float64)[given.first : -1]
+def marks(given: Pieces, places: NDArray[np.floating]) -> Marks:
+    """The marks from what the encoder says of each piece, shape (pieces, 2)."""
+    relative = (places - places[0]).astype(np.float64)[given.first : -1]
     return Marks(given.offsets, relative[:, 0], relative[:, 1])
 
 

@@ -1,9 +1,9 @@
 """Does this text support this claim? The one judge.
 
-A claim is held against the sentences that are nearest to it. Evidence must be about the same thing before
-anything is said; then the rules of a sub-editor (``kb.rules``) look for a difference, which is named in the
-explanation. Where they find none, likeness decides between support and silence: what leaves part of the
-claim open is ``not_found``, and a person has to look.
+A claim is held against the sentences that are nearest to it. The rules of a sub-editor (``kb.rules``) look
+for a difference, which is named in the explanation, and for what is missing; the reader (``kb.reader``)
+judges the pair as a whole. ``kb.weigh`` weighs both: what leaves part of the claim open is ``not_found``, and
+a person has to look.
 """
 
 from __future__ import annotations
@@ -14,25 +14,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kb import claims, rules
+from kb import claims, rules, weigh
 from kb.claims import Claim
 from kb.embed import Embed
 from kb.extract import Candidate, candidates, cite
+from kb.reader import Page
 from kb.rules import Pair
 from kb.text import fold
 from kb.types import Hit, Judgement, Verdict
 
 Find = Callable[[str], Sequence[Hit]]
-Alike = Callable[[str, str], float]
+Odds = Callable[[str, Sequence[Page]], weigh.Array]
 
-# How much of the claim must stand in the evidence, and how near both must be, to be about the same thing.
-_SAME_THING = 0.5
-_NEAR = 0.3
-# What the first counts beside the second in the likeness of the two, and how alike they must be to say the
-# same where no rule has found a difference. Set on samples of public claims; 0.55 to 0.7 did about as well.
-_WORDS_COUNT = 0.65
-_SAME_CLAIM = 0.65
-_DIFFERS = 0.55  # ... and for a difference to count
+_WORDS_COUNT = 0.65  # what shared words count beside nearness of meaning in the likeness of two sentences
+_DIFFERS = 0.55  # how alike they must be for a rule to look for a difference
 _ANOTHER_KIND = 0.3  # two phrases less near than this are different kinds of things: a city, a series
 _CONSIDERED = 6  # sentences that are judged
 _EMBEDDED = 24  # sentences whose meaning is compared, those that share most words with the claim
@@ -50,9 +45,9 @@ class Finding:
     evidence: Candidate
 
 
-def check(text: str, find: Find, embed: Embed) -> tuple[Verdict, ...]:
+def check(text: str, find: Find, embed: Embed, odds: Odds) -> tuple[Verdict, ...]:
     """A verdict for each statement of ``text``; what is no claim is left alone, and says so."""
-    return tuple(_verdict(text, claim, find, embed) for claim in claims.split(text))
+    return tuple(_verdict(text, claim, find, embed, odds) for claim in claims.split(text))
 
 
 _LEFT_ALONE = {
@@ -62,18 +57,12 @@ _LEFT_ALONE = {
 }
 
 
-def _verdict(text: str, part: Claim, find: Find, embed: Embed) -> Verdict:
+def _verdict(text: str, part: Claim, find: Find, embed: Embed, odds: Odds) -> Verdict:
     start, end = part.start, part.end
     claim = text[start:end]
     if part.kind != "claim":
         return Verdict(claim, start, end, "not_found", 1.0, _LEFT_ALONE[part.kind], kind=part.kind)
-    near = _nearest(part.alone, find(part.alone), embed)
-
-    def alike(one: str, other: str) -> float:
-        first, second = embed([one, other])
-        return float(first @ second)
-
-    findings = [judge(part.alone, evidence, nearness, alike) for evidence, nearness in near]
+    findings = judge(part.alone, find(part.alone), embed, odds)
     best = _decisive(findings)
     if best is None:
         closest = max(findings, key=lambda f: f.strength, default=None)
@@ -121,42 +110,89 @@ def _nearest(claim: str, hits: Sequence[Hit], embed: Embed) -> list[tuple[Candid
     return [(shared[i][1], near[i]) for i in order]
 
 
-def judge(claim: str, evidence: Candidate, near: float, alike: Alike) -> Finding:
-    """What one sentence says of a claim.
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A claim beside a sentence: their likeness (0...1), what the rules name, and ``weigh.FEATURES``."""
 
-    ``near`` is the cosine similarity of the two, ``alike`` gives that of any two phrases.
-    """
-    pair = _pair(claim, evidence)
-    if _says_it(_plain(claim), _plain(evidence.text)):
-        verbatim = f"{rules.source_name(pair.published)} says this word for word."
-        return Finding("supported", 1.0, verbatim, evidence)
-    shared = rules.coverage(pair, rules.renamed(pair))
-    strength = min(1.0, max(0.0, _WORDS_COUNT * shared + (1.0 - _WORDS_COUNT) * near))
-    if shared < _SAME_THING or near < _NEAR:
-        return Finding("not_found", strength, "The closest passage is about something else.", evidence)
-    difference = None
-    if strength >= _DIFFERS:
-        difference = rules.difference(pair) or _another_kind(pair, alike)
-    if difference:
-        return Finding("contradicted", strength, difference, evidence)
-    missing = rules.missing(pair)
-    if missing:
-        return Finding("not_found", strength, f"The closest passage does not mention {missing}.", evidence)
-    return _by_likeness(pair, strength, evidence)
+    pair: Pair
+    evidence: Candidate
+    likeness: float
+    difference: str | None
+    missing: str | None
+    row: tuple[float, ...]
 
 
-def _another_kind(pair: Pair, alike: Alike) -> str | None:
+def judge(claim: str, hits: Sequence[Hit], embed: Embed, odds: Odds) -> list[Finding]:
+    """What each of the sentences nearest to a claim says of it."""
+    compared = compare(claim, hits, embed, odds)
+    if not compared:
+        return []
+    scales = weigh.load_scales()
+    weighed = scales.probabilities(np.array([c.row for c in compared])).tolist()
+    return [_finding(claim, one, scales, shares) for one, shares in zip(compared, weighed, strict=True)]
+
+
+def compare(claim: str, hits: Sequence[Hit], embed: Embed, odds: Odds) -> list[Compared]:
+    """The claim beside each of the sentences that are nearest to it, the nearest first."""
+    near = _nearest(claim, hits, embed)
+    judged = odds(claim, [page_of(evidence) for evidence, _ in near]).tolist() if near else []
+
+    def alike(one: str, other: str) -> float:
+        first, second = embed([one, other])
+        return float(first @ second)
+
+    found = []
+    for (evidence, nearness), (supports, contradicts) in zip(near, judged, strict=True):
+        pair = _pair(claim, evidence)
+        shared = rules.coverage(pair, rules.renamed(pair))
+        likeness = min(1.0, max(0.0, _WORDS_COUNT * shared + (1.0 - _WORDS_COUNT) * nearness))
+        difference = missing = None
+        if likeness >= _DIFFERS:
+            difference = rules.difference(pair) or _another_kind(pair, alike)
+        if difference is None:
+            missing = rules.missing(pair)
+        kind_open = float(difference is None and missing is None and rules.leaves_kind_open(pair))
+        told = float(difference is not None), float(missing is not None), kind_open
+        row = supports, contradicts, shared, nearness, *told
+        found.append(Compared(pair, evidence, likeness, difference, missing, row))
+    return found
+
+
+def page_of(evidence: Candidate) -> Page:
+    """A sentence as the reader judges it: after the one before it, under title and section."""
+    heading = f"{_title(evidence.hit)} {evidence.hit.passage.section or ''}".strip()
+    return Page(heading, f"{evidence.before} {evidence.text}".strip())
+
+
+def _finding(claim: str, one: Compared, scales: weigh.Scales, shares: Sequence[float]) -> Finding:
+    source = rules.source_name(one.pair.published)
+    if _says_it(_plain(claim), _plain(one.evidence.text)):
+        return Finding("supported", 1.0, f"{source} says this word for word.", one.evidence)
+    supported, contradicted, _ = shares
+    if contradicted >= max(scales.contradicted, supported):
+        why = (
+            one.difference or f"{source} says something else; no single word or figure makes the difference."
+        )
+        return Finding("contradicted", contradicted, why, one.evidence)
+    if supported >= scales.supported:
+        said = f"{source} says the same."
+        return Finding("supported", supported, " ".join([said, *rules.notes(one.pair)]), one.evidence)
+    if one.missing:
+        why = f"The closest passage does not mention {one.missing}."
+    elif one.row[weigh.FEATURES.index("shared")] < _SAME_THING:
+        why = "The closest passage is about something else."
+    else:
+        why = "The closest passage leaves part of this open."
+    return Finding("not_found", one.likeness, why, one.evidence)
+
+
+_SAME_THING = 0.5  # of a claim's words, what a sentence about the same thing has
+
+
+def _another_kind(pair: Pair, alike: Callable[[str, str], float]) -> str | None:
     """What the source calls the subject, where the claim calls it something quite different."""
     kinds = rules.kinds(pair)
     return rules.says(pair, *kinds) if kinds and alike(*kinds) < _ANOTHER_KIND else None
-
-
-def _by_likeness(pair: Pair, strength: float, evidence: Candidate) -> Finding:
-    """What the rules leave open. A learned judge of entailment would take the place of this one."""
-    if strength < _SAME_CLAIM or rules.leaves_kind_open(pair):
-        return Finding("not_found", strength, "The closest passage leaves part of this open.", evidence)
-    said = f"{rules.source_name(pair.published)} says the same."
-    return Finding("supported", strength, " ".join([said, *rules.notes(pair)]), evidence)
 
 
 def _sentences(hit: Hit) -> list[Candidate]:

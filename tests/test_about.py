@@ -30,7 +30,7 @@ The bridge was closed for nine weeks. Everybody who had to cross the river took 
 
 **Who Pays**
 
-The council bought the ferry for 2.4 million crowns.
+The council bought the ferry for 2.4 million crowns. A ticket costs €3, a month of them €60.
 """
 OTHER = """# Bees on the roof
 
@@ -178,3 +178,23 @@ def test_a_follow_up_to_a_question_of_several_parts(several: KnowledgeBase) -> N
         "answered",
         "not_found",
     }
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("List every sum of money in the article.", ["€3, a month of them €60"]),
+        ("Please list all the dates in this article", ["14 March 2025"]),
+    ],
+)
+def test_the_figures_of_a_kind_are_listed(alone: KnowledgeBase, question: str, expected: list[str]) -> None:
+    answer = alone.ask(question)
+    assert answer.status == "answered"
+    for words in expected:
+        assert words in answer.text
+    assert "nine weeks" not in answer.text
+
+
+def test_what_is_asked_of_one_figure_is_no_list(alone: KnowledgeBase) -> None:
+    assert about.topic_of("What is the price of the ferry in the article?") is None
+    assert about.topic_of("Which year did the bridge close according to the article?") is None

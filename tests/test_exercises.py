@@ -25,12 +25,14 @@ QUESTIONS = [
 
 @pytest.fixture
 def thesaurus(tmp_path: Path) -> Thesaurus:
-    """A WordNet of eight words: bridge and tunnel are sorts of crossing, long and short are opposites."""
+    """A WordNet of some words: bridge and tunnel are sorts of crossing, long and short are opposites, and a
+    ferry is a boat."""
     synsets = {
         "noun": [
             "00000001 06 n 01 crossing 0 002 ~ 00000002 n 0000 ~ 00000003 n 0000 | a way over",
             "00000002 06 n 01 bridge 0 001 @ 00000001 n 0000 | a span",
             "00000003 06 n 01 tunnel 0 001 @ 00000001 n 0000 | a tube",
+            "00000006 06 n 02 ferry 0 boat 0 000 | a vessel",
         ],
         "adj": [
             "00000004 00 a 01 long 0 001 ! 00000005 a 0101 | of length",
@@ -40,7 +42,12 @@ def thesaurus(tmp_path: Path) -> Thesaurus:
         "adv": [],
     }
     index = {
-        "noun": ["bridge n 1 1 @ 1 0 00000002", "tunnel n 1 1 @ 1 0 00000003"],
+        "noun": [
+            "bridge n 1 1 @ 1 0 00000002",
+            "tunnel n 1 1 @ 1 0 00000003",
+            "ferry n 1 0 1 2 00000006",
+            "boat n 1 0 1 2 00000006",
+        ],
         "adj": ["long a 1 1 ! 1 0 00000004", "short a 1 1 ! 1 0 00000005"],
         "verb": [],
         "adv": [],
@@ -48,7 +55,8 @@ def thesaurus(tmp_path: Path) -> Thesaurus:
     for part, lines in synsets.items():
         (tmp_path / f"data.{part}").write_text("\n".join(["  1 licence", *lines]))
         (tmp_path / f"index.{part}").write_text("\n".join(["  1 licence", *index[part]]))
-    return Thesaurus(frozenset({"bridge", "bridges", "tunnel", "tunnels", "long", "short"}), tmp_path)
+    common = "bridge bridges tunnel tunnels long short ferry ferries boat boats"
+    return Thesaurus(frozenset(common.split()), tmp_path)
 
 
 def test_opposites_and_sister_terms(thesaurus: Thesaurus) -> None:
@@ -103,8 +111,11 @@ def test_every_exercise_is_what_its_kind_says(thesaurus: Thesaurus, monkeypatch:
             case "asked" | "twin":
                 assert told
                 assert told <= answers, "the answer itself is never changed"
-            case "removed" | "alike":
+            case "removed" | "alike" | "turned":
                 assert not told
+            case "narrowed":
+                assert told <= answers
+                assert len(e.question.split()) > 3
             case "altered" | "elsewhere":
                 assert not told
                 assert any(answer in e.page.text for answer in answers), "it looks as if it answered"

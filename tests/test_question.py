@@ -257,6 +257,15 @@ def test_a_question_with_a_typing_error_finds_the_same(kb: KnowledgeBase) -> Non
             ["When were both Holm built?", "When were both Lenne built?", "When were both Marta built?"],
         ),
         ("What do Holm and Lenne pay?", ["What do Holm and Lenne pay?"]),
+        (
+            "Does the Gazette say that Holm paid, while the Herald says that Lenne did?",
+            ["Does the Gazette say that Holm paid?", "Does the Herald says that Lenne did?"],
+        ),
+        (
+            "Did the council close it, whereas the port kept it open?",
+            ["Did the council close it?", "Did the port kept it open?"],
+        ),
+        ("Did it rest while the ice melted?", ["Did it rest while the ice melted?"]),
     ],
 )
 def test_a_question_is_taken_apart(question: str, expected: list[str]) -> None:

@@ -1,0 +1,55 @@
+"""How much speaks for and against a claim: what the rules found and how the reader judges, weighed together.
+
+The rules of ``kb.rules`` are sure of what they name and blind to the rest; the reader (``kb.reader``) sees
+the rest and is never quite sure. A fitted multinomial logistic regression over a handful of numbers
+(``FEATURES``, their squares and products) says how likely each verdict is. Its weights and the data they
+were fitted on are in ``weigh.json``; ``benchmarks/fit_weigh.py`` makes that file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kb.extract import terms
+
+Array = NDArray[np.float64]
+
+# Log odds by the reader; what of the claim stands in the evidence, and how near both are in meaning; whether
+# a rule names a difference, something missing, or a kind of thing that is left open.
+FEATURES = ("supports", "contradicts", "shared", "near", "difference", "missing", "kind_open")
+VERDICTS = ("supported", "contradicted", "not_found")
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """``mean`` and ``scale``, shape (len(FEATURES),); ``weight``, shape (3, terms), and ``bias``, shape (3,).
+
+    A verdict needs at least the probability ``supported`` or ``contradicted``; else it is not found.
+    """
+
+    mean: Array
+    scale: Array
+    weight: Array
+    bias: Array
+    supported: float
+    contradicted: float
+
+    def probabilities(self, rows: Array) -> Array:
+        """Of each of ``VERDICTS``, shape (rows, 3)."""
+        z = terms((rows - self.mean) / self.scale) @ self.weight.T + self.bias
+        e = np.exp(z - z.max(axis=-1, keepdims=True))
+        return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+@lru_cache(maxsize=1)
+def load_scales() -> Scales:
+    """The scales that are shipped, from ``weigh.json``."""
+    data = json.loads(Path(__file__).with_name("weigh.json").read_text(encoding="utf-8"))
+    arrays = {name: np.array(data[name]) for name in ("mean", "scale", "weight", "bias")}
+    return Scales(**arrays, supported=data["supported"], contradicted=data["contradicted"])
