@@ -10,7 +10,9 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,9 +20,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from ingest.load import SUFFIXES, Loaded, content_hash, kind_of, parse
+from ingest.load import SUFFIXES, Loaded, content_hash, kind_of
 from ingest.load.records import is_question_list
 from ingest.split import split
+from ingest.worker import parse, stop_busy
 from kb.errors import SourceError
 from kb.types import Document, Failure, IngestReport, Passage
 
@@ -33,6 +36,10 @@ BATCH_PASSAGES = 256
 PASSAGE_TOKENS = 220
 ROOM_FOR_TITLE = 36
 """Tokens of the embedding model's window left for the title and heading that are embedded with a passage."""
+
+SOURCE_BYTES = 1 << 30
+PARSERS = 4
+"""At most so many child processes parse at a time, and no more than there are cores."""
 
 FETCH_SECONDS = 20.0
 FETCH_BYTES = 20 * 1024 * 1024
@@ -68,20 +75,25 @@ class _Tally:
 
 
 def ingest(
-    sources: Sequence[str], store: Store, *, prune: bool = False, progress: Progress | None = None
+    sources: Sequence[str],
+    store: Store,
+    *,
+    prune: bool = False,
+    password: str | None = None,
+    progress: Progress | None = None,
 ) -> IngestReport:
     """Bring files, folders and URLs into the store and say what was done.
 
-    ``prune`` removes documents whose file below an ingested folder is gone. ``progress`` is called with
-    (sources done, sources in all, document id). Counts are documents.
+    ``prune`` removes documents whose file below an ingested folder is gone. ``password`` is tried on every
+    encrypted file. ``progress`` is called with (sources done, sources in all, document id). Counts are
+    documents.
     """
     began = time.perf_counter()
     tally = _Tally()
     items, folders = _find(sources, tally)
-    with store.writer() as writer:
-        run = _Run(store, writer, tally)
-        for done, item in enumerate(items, start=1):
-            run.take(item)
+    with store.writer() as writer, _parsers() as parsers:
+        run = _Run(store, writer, tally, parsers, password)
+        for done, item in enumerate(run.settled(items), start=1):
             if progress is not None:
                 progress(done, len(items), item.id)
         run.flush()
@@ -133,12 +145,21 @@ def _walk(folder: Path, tally: _Tally) -> list[Item]:
         )
 
     found: list[Item] = []
+    inside = folder.resolve()
     for parent, folder_names, names in os.walk(folder, onerror=failed):
         folder_names[:] = [name for name in folder_names if not name.startswith(".")]
         for name in names:
             path = Path(parent, name)
-            if not name.startswith(".") and path.is_file() and _is_supported(path):
-                found.append(Item(str(path.resolve()), path.relative_to(folder).as_posix(), path))
+            if name.startswith(".") or not path.is_file():
+                continue
+            real = path.resolve()
+            if path.is_symlink() and not real.is_relative_to(inside):
+                outside = SourceError(
+                    f"the link leads out of the folder, to {real}", "ingest that file by its own path"
+                )
+                tally.fail(str(path), outside)
+            elif _is_supported(path):
+                found.append(Item(str(real), path.relative_to(folder).as_posix(), path))
     return sorted(found, key=lambda item: item.id)
 
 
@@ -186,35 +207,62 @@ def _is_gone(path: str) -> bool:
 class _Run:
     """The state of one ingestion: changes that wait to be written, and ids given out in them."""
 
-    def __init__(self, store: Store, writer: Writer, tally: _Tally) -> None:
+    def __init__(
+        self, store: Store, writer: Writer, tally: _Tally, parsers: ThreadPoolExecutor, password: str | None
+    ) -> None:
         self._store = store
         self._writer = writer
         self._tally = tally
+        self._parsers = parsers
+        self._password = password
         self._waiting: list[tuple[Item, str, tuple[tuple[Document, tuple[Passage, ...]], ...]]] = []
         self._owners: dict[str, str] = {}
         self._limit = max(16, min(PASSAGE_TOKENS, store.embedder.max_tokens - ROOM_FOR_TITLE))
 
-    def take(self, item: Item) -> None:
-        """Read one item, and write when enough is waiting; what is unchanged costs a hash."""
+    def settled(self, items: Iterable[Item]) -> Iterator[Item]:
+        """The items, each after it was parsed and put among the changes, in their order.
+
+        Parsing goes on beside splitting and embedding, but not so far ahead that it fills the memory.
+        """
+        begun: deque[tuple[Item, str, Future[Loaded]]] = deque()
+        for item in items:
+            begun.append((item, *self._begin(item)))
+            if len(begun) > 2 * PARSERS:
+                yield self._settle(*begun.popleft())
+        while begun:
+            yield self._settle(*begun.popleft())
+
+    def _begin(self, item: Item) -> tuple[str, Future[Loaded]]:
+        """The hash of an item, and its documents to come; none where it has not changed."""
+        future: Future[Loaded] = Future()
         try:
             data, name = _read(item)
-            digest = content_hash(data)
-            if self._store.catalogue.origin_hash(item.origin) == digest:
-                self._tally.unchanged += len(self._store.catalogue.documents_of(item.origin))
-                return
-            loaded = _parse(data, item, name)
+        except SourceError as error:
+            future.set_exception(error)
+            return "", future
+        digest = content_hash(data)
+        if self._store.catalogue.origin_hash(item.origin) != digest:
+            return digest, self._parsers.submit(_parse, data, item, name, self._password)
+        self._tally.unchanged += len(self._store.catalogue.documents_of(item.origin))
+        future.set_result(Loaded(()))
+        return digest, future
+
+    def _settle(self, item: Item, digest: str, loading: Future[Loaded]) -> Item:
+        try:
+            loaded = loading.result()
         except SourceError as error:
             self._tally.fail(item.origin, error)
-            return
+            return item
         self._tally.failed += loaded.failures
         if not loaded.documents:
-            return
+            return item
         documents = tuple(
             (document, self._split(document)) for document in self._named(loaded.documents, item)
         )
         self._waiting.append((item, digest, documents))
         if sum(len(passages) for _, _, pairs in self._waiting for _, passages in pairs) >= BATCH_PASSAGES:
             self.flush()
+        return item
 
     def flush(self) -> None:
         """Write what is waiting, in one visible step."""
@@ -293,24 +341,36 @@ def _read(item: Item) -> tuple[bytes, str]:
         return _fetch(item.origin)
     try:
         item.origin.encode()
-        return item.path.read_bytes(), item.path.name
+        # By its real path, since a link may point elsewhere by now.
+        with open(item.origin, "rb") as file:
+            data = file.read(SOURCE_BYTES + 1)
     except UnicodeEncodeError as error:
         raise SourceError("the name of the file is not valid UTF-8", "rename it") from error
     except OSError as error:
         raise SourceError(f"the file cannot be read ({error.strerror})", "check its permissions") from error
+    if len(data) > SOURCE_BYTES:
+        raise SourceError(f"the file is larger than {SOURCE_BYTES >> 30} GB", "split it")
+    return data, item.path.name
 
 
-def _parse(data: bytes, item: Item, name: str) -> Loaded:
-    """The documents of an item; whatever a parser raises is a fault of this source alone."""
+@contextmanager
+def _parsers() -> Iterator[ThreadPoolExecutor]:
+    """Threads that each wait for a child process; where ingestion is broken off, the children are stopped."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    pool = ThreadPoolExecutor(min(PARSERS, cores), thread_name_prefix="parser")
     try:
-        loaded = parse(data, item.id, source=item.origin, name=name)
-    except SourceError:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        stop_busy()
         raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise SourceError(
-            f"the file cannot be understood ({reason[:200]})", "check that it is whole, or save it anew"
-        ) from error
+    finally:
+        pool.shutdown()
+
+
+def _parse(data: bytes, item: Item, name: str, password: str | None) -> Loaded:
+    """The documents of an item, as a child process reads them."""
+    loaded = parse(data, item.id, source=item.origin, name=name, password=password)
     if item.path is not None:
         return loaded
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -162,9 +162,10 @@ def cli() -> None:
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--prune", is_flag=True, help="Also remove documents whose file is gone.")
+@click.option("--password", metavar="WORD", help='Opens encrypted files; "-" asks for it.')
 @_shared
 @click.pass_obj
-def ingest(run: Run, sources: tuple[str, ...], prune: bool) -> int:
+def ingest(run: Run, sources: tuple[str, ...], prune: bool, password: str | None) -> int:
     """Read files, folders, web pages and records.
 
     A list of records (.csv, .jsonl) gives one document a row. What has not changed since the last time is
@@ -173,9 +174,11 @@ def ingest(run: Run, sources: tuple[str, ...], prune: bool) -> int:
     from ingest.sync import ingest as ingest_sources
     from kb.store import Store
 
+    if password == "-":
+        password = click.prompt("Password", hide_input=True, err=True)
     settings = run.settings()
     with Store.open(settings.kb, settings, create=True) as store, _progress(run, "ingesting") as progress:
-        report = ingest_sources(sources, store, prune=prune, progress=progress)
+        report = ingest_sources(sources, store, prune=prune, password=password, progress=progress)
     for failure in report.failed:
         click.echo(f"failed: {failure.source}: {failure.error}", err=True)
     run.put(report, lambda: _ingest_text(report))
@@ -503,9 +506,9 @@ def _read_draft(path: Path) -> str:
         from kb.tables import decode
 
         return decode(path.read_bytes())
-    from ingest.load import load
+    from ingest.worker import parse
 
-    loaded = load(path, path.name)
+    loaded = parse(path.read_bytes(), path.name, source=str(path), name=path.name)
     if not loaded.documents:
         reason = loaded.failures[0].error if loaded.failures else "it holds no text"
         raise SourceError(f"{path} cannot be read ({reason})", "save it as .txt, .md, .docx, .html or .pdf")

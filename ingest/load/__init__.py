@@ -73,8 +73,11 @@ def load(path: Path, document_id: str) -> Loaded:
     return parse(data, document_id, source=str(path.resolve()), name=path.name)
 
 
-def parse(data: bytes, document_id: str, *, source: str, name: str) -> Loaded:
-    """The documents in ``data``; ``name`` is the file name it goes by, for its kind and as a last title."""
+def parse(data: bytes, document_id: str, *, source: str, name: str, password: str | None = None) -> Loaded:
+    """The documents in ``data``; ``name`` is the file name it goes by, for its kind and as a last title.
+
+    Ingestion calls ``ingest.worker.parse`` instead, which does this in a child process with limits.
+    """
     kind = kind_of(data[:_HEAD], name) or ""
     if kind == "zip" and not _is_word(data):
         kind = ""
