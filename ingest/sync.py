@@ -20,11 +20,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from ingest.load import SUFFIXES, Loaded, content_hash, kind_of
-from ingest.load.records import is_question_list
+from ingest.load import OLD_OFFICE, SUFFIXES, Loaded, Options, content_hash, is_supported
 from ingest.split import split
 from ingest.worker import parse, stop_busy
-from kb.errors import SourceError
+from kb.errors import NotADocument, SourceError
 from kb.types import Document, Failure, IngestReport, Passage
 
 if TYPE_CHECKING:
@@ -54,11 +53,15 @@ _MEDIA_SUFFIX = {
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file or page to look at: ``origin`` is its absolute path or URL, ``id`` the document id wanted."""
+    """A file or page to look at: ``origin`` is its absolute path or URL, ``id`` the document id wanted.
+
+    ``walked`` says that it was come upon in a folder, not named by anybody.
+    """
 
     origin: str
     id: str
     path: Path | None = None
+    walked: bool = False
 
 
 @dataclass(slots=True)
@@ -79,20 +82,19 @@ def ingest(
     store: Store,
     *,
     prune: bool = False,
-    password: str | None = None,
+    options: Options = Options(),
     progress: Progress | None = None,
 ) -> IngestReport:
     """Bring files, folders and URLs into the store and say what was done.
 
-    ``prune`` removes documents whose file below an ingested folder is gone. ``password`` is tried on every
-    encrypted file. ``progress`` is called with (sources done, sources in all, document id). Counts are
-    documents.
+    ``prune`` removes documents whose file below an ingested folder is gone. ``options`` say how to
+    read. ``progress`` is called with (sources done, sources in all, document id). Counts are documents.
     """
     began = time.perf_counter()
     tally = _Tally()
     items, folders = _find(sources, tally)
     with store.writer() as writer, _parsers() as parsers:
-        run = _Run(store, writer, tally, parsers, password)
+        run = _Run(store, writer, tally, parsers, options)
         for done, item in enumerate(run.settled(items), start=1):
             if progress is not None:
                 progress(done, len(items), item.id)
@@ -159,25 +161,21 @@ def _walk(folder: Path, tally: _Tally) -> list[Item]:
                 )
                 tally.fail(str(path), outside)
             elif _is_supported(path):
-                found.append(Item(str(real), path.relative_to(folder).as_posix(), path))
+                found.append(Item(str(real), path.relative_to(folder).as_posix(), path, walked=True))
     return sorted(found, key=lambda item: item.id)
 
 
 def _is_supported(path: Path) -> bool:
-    """Whether a file in a folder is ours: by suffix or, without one, by its first bytes.
-
-    A list of questions for ``kbqa batch`` may lie beside the documents and is not one of them.
-    """
-    kind = SUFFIXES.get(path.suffix.lower())
-    if path.suffix and kind not in ("csv", "tsv"):
-        return kind is not None
+    """Whether a file in a folder is ours; its beginning is looked at only where that decides."""
+    suffix = path.suffix.lower()
+    if suffix and SUFFIXES.get(suffix) not in ("csv", "tsv"):
+        return suffix in SUFFIXES or suffix in OLD_OFFICE
     try:
         with path.open("rb") as file:
-            head = file.read(65536)
-        return not is_question_list(head) if kind else kind_of(head, path.name) in ("pdf", "html", "zip")
+            return is_supported(file.read(65536), path.name)
     except (OSError, SourceError):
         # Named in the report by the attempt to read it.
-        return kind is not None
+        return bool(suffix)
 
 
 def _prune(store: Store, writer: Writer, folders: Sequence[Path]) -> int:
@@ -208,13 +206,13 @@ class _Run:
     """The state of one ingestion: changes that wait to be written, and ids given out in them."""
 
     def __init__(
-        self, store: Store, writer: Writer, tally: _Tally, parsers: ThreadPoolExecutor, password: str | None
+        self, store: Store, writer: Writer, tally: _Tally, parsers: ThreadPoolExecutor, options: Options
     ) -> None:
         self._store = store
         self._writer = writer
         self._tally = tally
         self._parsers = parsers
-        self._password = password
+        self._options = options
         self._waiting: list[tuple[Item, str, tuple[tuple[Document, tuple[Passage, ...]], ...]]] = []
         self._owners: dict[str, str] = {}
         self._limit = max(16, min(PASSAGE_TOKENS, store.embedder.max_tokens - ROOM_FOR_TITLE))
@@ -240,9 +238,9 @@ class _Run:
         except SourceError as error:
             future.set_exception(error)
             return "", future
-        digest = content_hash(data)
+        digest = content_hash(data, self._options.columns)
         if self._store.catalogue.origin_hash(item.origin) != digest:
-            return digest, self._parsers.submit(_parse, data, item, name, self._password)
+            return digest, self._parsers.submit(_parse, data, item, name, self._options)
         self._tally.unchanged += len(self._store.catalogue.documents_of(item.origin))
         future.set_result(Loaded(()))
         return digest, future
@@ -251,7 +249,8 @@ class _Run:
         try:
             loaded = loading.result()
         except SourceError as error:
-            self._tally.fail(item.origin, error)
+            if not (item.walked and isinstance(error, NotADocument)):
+                self._tally.fail(item.origin, error)
             return item
         self._tally.failed += loaded.failures
         if not loaded.documents:
@@ -368,9 +367,9 @@ def _parsers() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown()
 
 
-def _parse(data: bytes, item: Item, name: str, password: str | None) -> Loaded:
+def _parse(data: bytes, item: Item, name: str, options: Options) -> Loaded:
     """The documents of an item, as a child process reads them."""
-    loaded = parse(data, item.id, source=item.origin, name=name, password=password)
+    loaded = parse(data, item.id, source=item.origin, name=name, options=options)
     if item.path is not None:
         return loaded
     now = datetime.now(UTC).isoformat(timespec="seconds")

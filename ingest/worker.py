@@ -5,9 +5,9 @@
 
 A child lives on for the next file, which makes small files cheap; after an error of memory or time it is
 replaced. It may use so much time and address space and answer with so much text as the size of its source
-allows, and can put nothing into a file. JSON is what comes back, never a pickle: a parser that was taken over can send
-wrong text, but nothing that runs. Address space is limited by Linux alone; on macOS and Windows time and the
-size of the answer still are, since the parent watches over those.
+allows, and can put nothing into a file. JSON is what comes back, never a pickle: a parser that was taken over
+can send wrong text, but nothing that runs. Address space is limited by Linux alone; on macOS and Windows time
+and the size of the answer still are, since the parent watches over those.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
-from ingest.load import Loaded
-from kb.errors import SourceError
+from ingest.load import Loaded, Options
+from kb.errors import NotADocument, SourceError
 from kb.types import Document, Failure, Section
 
 MIB = 1 << 20
@@ -51,13 +51,13 @@ class Limits:
         return cls(10 + 10 * size / MIB, 1000 * MIB + 12 * size, 16 * MIB + 8 * size)
 
 
-def parse(data: bytes, document_id: str, *, source: str, name: str, password: str | None = None) -> Loaded:
+def parse(data: bytes, document_id: str, *, source: str, name: str, options: Options = Options()) -> Loaded:
     """``ingest.load.parse`` in a child process; safe to call from several threads at once.
 
     Raises ``SourceError`` for whatever goes wrong with this source, a crash of the parser included.
     """
     with _idle_worker() as worker:
-        return worker.parse(data, document_id, source=source, name=name, password=password)
+        return worker.parse(data, document_id, source=source, name=name, options=options)
 
 
 class Worker:
@@ -75,16 +75,18 @@ class Worker:
         *,
         source: str,
         name: str,
-        password: str | None = None,
+        options: Options = Options(),
         limits: Limits | None = None,
     ) -> Loaded:
         limits = limits or Limits.of(len(data))
-        header = {"id": document_id, "source": source, "name": name, "password": password, **asdict(limits)}
+        header: dict[str, Any] = {"id": document_id, "source": source, "name": name}
+        header |= {"options": asdict(options), "limits": asdict(limits)}
         answer = json.loads(self._exchange(json.dumps(header).encode(), data, limits))
         if answer["spent"]:
             self.close()
         if "error" in answer:
-            raise SourceError(answer["error"], answer["cure"])
+            kind = NotADocument if answer["passed_over"] else SourceError
+            raise kind(answer["error"], answer["cure"])
         return Loaded(
             tuple(map(_document, answer["documents"])), tuple(Failure(**f) for f in answer["failures"])
         )
@@ -222,7 +224,7 @@ def serve() -> None:
     _forbid_files()
     while (header := _read_frame(questions)) is not None and (data := _read_frame(questions)) is not None:
         asked = json.loads(header)
-        limits = Limits(asked["seconds"], asked["memory"], asked["answer"])
+        limits = Limits(**asked["limits"])
         try:
             with _limited(limits):
                 answer = _encoded(_answer(data, asked))
@@ -242,29 +244,28 @@ def _encoded(answer: dict[str, Any]) -> bytes:
 
 
 def _answer(data: bytes, asked: dict[str, Any]) -> dict[str, Any]:
+    from ingest.load import misunderstood
     from ingest.load import parse as parse_here
 
+    columns = tuple((field, name) for field, name in asked["options"]["columns"])
+    options = Options(asked["options"]["password"], columns)
     try:
-        loaded = parse_here(
-            data, asked["id"], source=asked["source"], name=asked["name"], password=asked["password"]
-        )
+        loaded = parse_here(data, asked["id"], source=asked["source"], name=asked["name"], options=options)
     except SourceError as error:
-        return _refusal(error.message, error.cure)
+        return _refusal(error.message, error.cure, passed_over=isinstance(error, NotADocument))
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a parser raises is a fault of this source alone
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return _refusal(
-            f"the file cannot be understood ({reason[:200]})", "check that it is whole, or save it anew"
-        )
+        unknown = misunderstood(error)
+        return _refusal(unknown.message, unknown.cure)
     return {
         "documents": [document.to_dict() for document in loaded.documents],
         "failures": [asdict(failure) for failure in loaded.failures],
     }
 
 
-def _refusal(message: str, cure: str) -> dict[str, Any]:
-    return {"error": message, "cure": cure}
+def _refusal(message: str, cure: str, *, passed_over: bool = False) -> dict[str, Any]:
+    return {"error": message, "cure": cure, "passed_over": passed_over}
 
 
 @contextmanager

@@ -650,13 +650,6 @@ def test_truncated_files(tmp_path: Path, suffix: str) -> None:
         load(path, "a")
 
 
-def test_a_zip_that_is_no_word_document(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a", "w") as archive:
-        archive.writestr("x.txt", "x")
-    with pytest.raises(SourceError, match="not supported"):
-        load(tmp_path / "a", "a")
-
-
 @pytest.mark.parametrize("text", ["x", "?", "ß", "👩‍👩‍👧", "no end of sentence", "ﷺ"])
 @pytest.mark.parametrize("name", ["a.txt", "a.md", "a.html"])
 def test_tiny_texts(text: str, name: str) -> None:
