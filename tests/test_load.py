@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,7 +45,7 @@ def flat(text: str) -> str:
 # ---------------------------------------------------------------------------------- every format
 
 
-@pytest.fixture(params=samples.FORMATS)
+@pytest.fixture(params=[*samples.FORMATS, *samples.MORE_FORMATS])
 def article(request: pytest.FixtureRequest, tmp_path: Path) -> Document:
     path = samples.article(tmp_path, request.param)
     (document,) = load(path, path.name).documents

@@ -45,7 +45,9 @@ def _shapes(slide: Any, *, notes: bool = False) -> Iterator[Block]:
         if shape.tag == f"{_A}tr":
             cells = [" ".join("".join(cell.itertext()).split()) for cell in shape.iter(f"{_A}tc")]
             if any(cells):
-                yield Block(" | ".join(cells), tight=shape.getprevious().tag == f"{_A}tr")
+                yield Block(
+                    " | ".join(cells), tight=next(shape.itersiblings(preceding=True), None) is not None
+                )
             continue
         place = next((holder.get("type", "body") for holder in shape.iter(f"{_P}ph")), "")
         if place in _FURNITURE or (notes and place != "body"):

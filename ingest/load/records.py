@@ -60,8 +60,8 @@ def rows(data: bytes, kind: str, chosen: Chosen = ()) -> Iterator[Row]:
     """
     text = decode(data)
     names = _names(chosen)
-    found = {"jsonl": _json_lines, "json": _json_items}.get(kind)
-    yield from _filled(found(text) if found else _csv_rows(text, names), names)
+    found = {"jsonl": _json_lines, "json": _json_items}.get(kind, _csv_rows)
+    yield from _filled(found(text, names), names)
 
 
 def article_table(sheets: Iterable[tuple[str, list[list[Any]]]], chosen: Chosen = ()) -> Iterator[Row] | None:
@@ -167,7 +167,7 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and re.fullmatch(r"\d{9,13}", value.strip()) else value
 
 
-def _json_items(text: str) -> Iterator[tuple[int, Mapping[str, Any] | SourceError]]:
+def _json_items(text: str, names: Names) -> Iterator[tuple[int, Mapping[str, Any] | SourceError]]:
     """The objects of a JSON file: of the list that it is or holds, else the one object that it is."""
     try:
         value = json.loads(text)
@@ -175,14 +175,15 @@ def _json_items(text: str) -> Iterator[tuple[int, Mapping[str, Any] | SourceErro
         raise SourceError(f"this is not JSON ({error})", "correct it, or leave it out") from error
     if isinstance(value, dict):
         lists = [v for v in value.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
-        value = max(lists, key=len) if lists and not _words(_known(value, COLUMNS).get("text")) else [value]
+        has_text = bool(_words(_known(value, names).get("text")))
+        value = [value] if has_text else max(lists, key=len, default=[])
     if not isinstance(value, list) or not any(isinstance(item, dict) for item in value):
         raise NotADocument("this JSON file holds no records", "write a list of objects, an article each")
     for number, item in enumerate(value, start=1):
         yield number, item if isinstance(item, dict) else SourceError("this is no JSON object", "write {...}")
 
 
-def _json_lines(text: str) -> Iterator[tuple[int, Mapping[str, Any] | SourceError]]:
+def _json_lines(text: str, _: Names) -> Iterator[tuple[int, Mapping[str, Any] | SourceError]]:
     # Not splitlines(): a JSON string may hold the Unicode line separators that it splits at.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
-from ingest.load.blocks import Draft
+from ingest.load.blocks import Draft, without_byline
 from ingest.load.dates import iso_date
-from ingest.load.text import blocks
+from ingest.load.text import draft
 
 MEDIA_TYPE = "application/rtf"
 _LONGEST_HEAD = 200_000
@@ -15,15 +16,19 @@ _LONGEST_HEAD = 200_000
 def read(data: bytes, name: str) -> Draft:
     """Read a rich text file; headings are recognised as in plain text."""
     source = data.decode("latin-1")
-    text = _plain(source)
+    # A cell ends with a bar, which at the end of a row separates nothing.
+    text = re.sub(r" *\| *$", "", _plain(source), flags=re.MULTILINE)
+    plain = draft(re.sub(r" *\| *", " | ", text))
     head = source[:_LONGEST_HEAD]
-    return Draft(
-        blocks(text, opening=False),
-        MEDIA_TYPE,
-        title=_property(head, "title"),
-        author=_property(head, "author"),
-        publisher=_property(head, "company"),
-        published=_created(head),
+    return without_byline(
+        replace(
+            plain,
+            media_type=MEDIA_TYPE,
+            title=_property(head, "title") or plain.title,
+            author=_property(head, "author") or plain.author,
+            publisher=_property(head, "company"),
+            published=_created(head) or plain.published,
+        )
     )
 
 
