@@ -350,7 +350,7 @@ def test_entities_do_not_expand(tmp_path: Path, suffix: str, part: str) -> None:
         return  # to refuse such a file is as good
     assert "lollol" not in text
     assert "root:" not in text
-    assert text.startswith(("Town hall clock", "The clock"))
+    assert "The clock" in text
 
 
 def test_a_chain_of_entities_costs_its_own_file() -> None:

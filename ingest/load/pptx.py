@@ -44,10 +44,9 @@ def _shapes(slide: Any, *, notes: bool = False) -> Iterator[Block]:
     for shape in slide.iter(f"{_P}sp", f"{_A}tr"):
         if shape.tag == f"{_A}tr":
             cells = [" ".join("".join(cell.itertext()).split()) for cell in shape.iter(f"{_A}tc")]
+            first = next(shape.itersiblings(f"{_A}tr", preceding=True), None) is None
             if any(cells):
-                yield Block(
-                    " | ".join(cells), tight=next(shape.itersiblings(preceding=True), None) is not None
-                )
+                yield Block(" | ".join(cells), tight=not first)
             continue
         place = next((holder.get("type", "body") for holder in shape.iter(f"{_P}ph")), "")
         if place in _FURNITURE or (notes and place != "body"):
