@@ -18,8 +18,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urljoin
 
+from ingest.fetch import Fetcher, Page
 from ingest.load import OLD_OFFICE, SUFFIXES, Loaded, Options, content_hash, is_supported
 from ingest.split import split
 from ingest.worker import parse, stop_busy
@@ -40,28 +41,23 @@ SOURCE_BYTES = 1 << 30
 PARSERS = 4
 """At most so many child processes parse at a time, and no more than there are cores."""
 
-FETCH_SECONDS = 20.0
-FETCH_BYTES = 20 * 1024 * 1024
-_MEDIA_SUFFIX = {
-    "text/html": ".html",
-    "application/xhtml+xml": ".html",
-    "application/pdf": ".pdf",
-    "text/plain": ".txt",
-    "text/markdown": ".md",
-}
+MOST_FEEDS_DEEP = 3
+"""A sitemap may list sitemaps, so deep and no deeper."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """A file or page to look at: ``origin`` is its absolute path or URL, ``id`` the document id wanted.
 
-    ``walked`` says that it was come upon in a folder, not named by anybody.
+    ``walked`` says that it was come upon in a folder, not named by anybody, ``feeds`` how many feeds and
+    sitemaps led to it, each to the next.
     """
 
     origin: str
     id: str
     path: Path | None = None
     walked: bool = False
+    feeds: int = 0
 
 
 @dataclass(slots=True)
@@ -83,18 +79,20 @@ def ingest(
     *,
     prune: bool = False,
     options: Options = Options(),
+    fetcher: Fetcher | None = None,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Bring files, folders and URLs into the store and say what was done.
 
-    ``prune`` removes documents whose file below an ingested folder is gone. ``options`` say how to
-    read. ``progress`` is called with (sources done, sources in all, document id). Counts are documents.
+    ``prune`` removes documents whose file below an ingested folder is gone. ``options`` say how to read,
+    ``fetcher`` how to reach pages. ``progress`` is called with (sources done, sources known so far, document
+    id). Counts are documents.
     """
     began = time.perf_counter()
     tally = _Tally()
     items, folders = _find(sources, tally)
     with store.writer() as writer, _parsers() as parsers:
-        run = _Run(store, writer, tally, parsers, options)
+        run = _Run(store, writer, tally, parsers, options, fetcher or Fetcher())
         for done, item in enumerate(run.settled(items), start=1):
             if progress is not None:
                 progress(done, len(items), item.id)
@@ -120,8 +118,11 @@ def _find(sources: Sequence[str], tally: _Tally) -> tuple[list[Item], list[Path]
     items: dict[str, Item] = {}
     folders: list[Path] = []
     for source in sources:
-        if source.startswith(("http://", "https://")):
+        if _is_url(source):
             items.setdefault(source, Item(source, source))
+            continue
+        if "://" in source:
+            tally.fail(source, SourceError("only http and https addresses are read", "download it"))
             continue
         path = Path(source).expanduser()
         if path.is_dir():
@@ -206,62 +207,78 @@ class _Run:
     """The state of one ingestion: changes that wait to be written, and ids given out in them."""
 
     def __init__(
-        self, store: Store, writer: Writer, tally: _Tally, parsers: ThreadPoolExecutor, options: Options
+        self,
+        store: Store,
+        writer: Writer,
+        tally: _Tally,
+        parsers: ThreadPoolExecutor,
+        options: Options,
+        fetcher: Fetcher,
     ) -> None:
         self._store = store
         self._writer = writer
         self._tally = tally
         self._parsers = parsers
         self._options = options
+        self._fetcher = fetcher
         self._waiting: list[tuple[Item, str, tuple[tuple[Document, tuple[Passage, ...]], ...]]] = []
         self._owners: dict[str, str] = {}
         self._limit = max(16, min(PASSAGE_TOKENS, store.embedder.max_tokens - ROOM_FOR_TITLE))
 
-    def settled(self, items: Iterable[Item]) -> Iterator[Item]:
+    def settled(self, items: list[Item]) -> Iterator[Item]:
         """The items, each after it was parsed and put among the changes, in their order.
 
-        Parsing goes on beside splitting and embedding, but not so far ahead that it fills the memory.
+        Parsing goes on beside splitting and embedding, but not so far ahead that it fills the memory. The
+        pages that feeds and sitemaps list are added to ``items``.
         """
         begun: deque[tuple[Item, str, Future[Loaded]]] = deque()
-        for item in items:
-            begun.append((item, *self._begin(item)))
-            if len(begun) > 2 * PARSERS:
-                yield self._settle(*begun.popleft())
-        while begun:
-            yield self._settle(*begun.popleft())
+        known = {item.origin for item in items}
+        taken = 0
+        while taken < len(items) or begun:
+            if taken < len(items) and len(begun) <= 2 * PARSERS:
+                begun.append((items[taken], *self._begin(items[taken])))
+                taken += 1
+            else:
+                settled, links = self._settle(*begun.popleft())
+                items += [link for link in links if link.origin not in known]
+                known |= {link.origin for link in links}
+                yield settled
 
     def _begin(self, item: Item) -> tuple[str, Future[Loaded]]:
         """The hash of an item, and its documents to come; none where it has not changed."""
         future: Future[Loaded] = Future()
         try:
-            data, name = _read(item)
+            page = (
+                self._fetcher.fetch(item.origin) if item.path is None else _read(item.origin, item.path.name)
+            )
         except SourceError as error:
             future.set_exception(error)
             return "", future
-        digest = content_hash(data, self._options.columns)
+        digest = content_hash(page.data, self._options.columns)
         if self._store.catalogue.origin_hash(item.origin) != digest:
-            return digest, self._parsers.submit(_parse, data, item, name, self._options)
+            return digest, self._parsers.submit(_parse, page, item, self._options)
         self._tally.unchanged += len(self._store.catalogue.documents_of(item.origin))
         future.set_result(Loaded(()))
         return digest, future
 
-    def _settle(self, item: Item, digest: str, loading: Future[Loaded]) -> Item:
+    def _settle(self, item: Item, digest: str, loading: Future[Loaded]) -> tuple[Item, list[Item]]:
+        """The item itself, and those that it leads to."""
         try:
             loaded = loading.result()
+            links = _linked(loaded, item)
         except SourceError as error:
             if not (item.walked and isinstance(error, NotADocument)):
                 self._tally.fail(item.origin, error)
-            return item
+            return item, []
         self._tally.failed += loaded.failures
-        if not loaded.documents:
-            return item
-        documents = tuple(
-            (document, self._split(document)) for document in self._named(loaded.documents, item)
-        )
-        self._waiting.append((item, digest, documents))
+        if loaded.documents:
+            documents = tuple(
+                (document, self._split(document)) for document in self._named(loaded.documents, item)
+            )
+            self._waiting.append((item, digest, documents))
         if sum(len(passages) for _, _, pairs in self._waiting for _, passages in pairs) >= BATCH_PASSAGES:
             self.flush()
-        return item
+        return item, links
 
     def flush(self) -> None:
         """Write what is waiting, in one visible step."""
@@ -334,14 +351,11 @@ def _names(document_id: str, item: Item, *, single: bool) -> Iterator[str]:
     yield f"{item.origin}#{document_id}"
 
 
-def _read(item: Item) -> tuple[bytes, str]:
-    """The bytes of an item, and the file name that they go by."""
-    if item.path is None:
-        return _fetch(item.origin)
+def _read(origin: str, name: str) -> Page:
+    """A file, by its real path, since a link may point elsewhere by now."""
     try:
-        item.origin.encode()
-        # By its real path, since a link may point elsewhere by now.
-        with open(item.origin, "rb") as file:
+        origin.encode()
+        with open(origin, "rb") as file:
             data = file.read(SOURCE_BYTES + 1)
     except UnicodeEncodeError as error:
         raise SourceError("the name of the file is not valid UTF-8", "rename it") from error
@@ -349,7 +363,7 @@ def _read(item: Item) -> tuple[bytes, str]:
         raise SourceError(f"the file cannot be read ({error.strerror})", "check its permissions") from error
     if len(data) > SOURCE_BYTES:
         raise SourceError(f"the file is larger than {SOURCE_BYTES >> 30} GB", "split it")
-    return data, item.path.name
+    return Page(data, name, "")
 
 
 @contextmanager
@@ -367,62 +381,30 @@ def _parsers() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown()
 
 
-def _parse(data: bytes, item: Item, name: str, options: Options) -> Loaded:
+def _parse(page: Page, item: Item, options: Options) -> Loaded:
     """The documents of an item, as a child process reads them."""
-    loaded = parse(data, item.id, source=item.origin, name=name, options=options)
+    loaded = parse(page.data, item.id, source=item.origin, name=page.name, options=options)
     if item.path is not None:
         return loaded
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    pages = tuple(replace(page, url=page.url or item.origin, retrieved_at=now) for page in loaded.documents)
-    return replace(loaded, documents=pages)
+    documents = tuple(replace(d, url=d.url or page.url, retrieved_at=now) for d in loaded.documents)
+    return replace(loaded, documents=documents, links=tuple(urljoin(page.url, link) for link in loaded.links))
 
 
-def _fetch(url: str) -> tuple[bytes, str]:
-    """One page over HTTP; raises ``SourceError`` on any failure, and above ``FETCH_BYTES``."""
-    from http.client import HTTPException
-    from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
-
-    try:
-        request = Request(
-            url,
-            headers={"User-Agent": "kbqa", "Accept": "text/html,application/pdf,text/plain;q=0.9,*/*;q=0.1"},
-        )
-        with urlopen(request, timeout=FETCH_SECONDS) as response:
-            data: bytes = response.read(FETCH_BYTES + 1)
-            media_type = response.headers.get_content_type()
-            charset = response.headers.get_content_charset()
-    except HTTPError as error:
-        raise SourceError(
-            f"the server answered {error.code} {error.reason}", "open the address in a browser to check it"
-        ) from error
-    except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise SourceError(
-            f"the page cannot be fetched ({reason})", "check the address and the connection"
-        ) from error
-    if len(data) > FETCH_BYTES:
-        raise SourceError(
-            f"the page is larger than {FETCH_BYTES >> 20} MB", "download it and ingest the file"
-        )
-    if charset and charset.lower() not in ("utf-8", "utf8") and media_type.startswith("text/"):
-        data = _recoded(data, charset)
-    return data, _page_name(url, media_type)
+def _linked(loaded: Loaded, item: Item) -> list[Item]:
+    """The pages that a feed lists; raises ``SourceError`` where a feed may not lead on."""
+    if not loaded.links:
+        return []
+    if item.path is not None:
+        raise NotADocument("this is a feed or a sitemap", "ingest it by its address")
+    if item.feeds >= MOST_FEEDS_DEEP:
+        raise SourceError("sitemaps lead to sitemaps without end", "ingest the one that lists the pages")
+    pages = (link for link in loaded.links if _is_url(link))
+    return [Item(page, page, feeds=item.feeds + 1) for page in pages]
 
 
-def _recoded(data: bytes, charset: str) -> bytes:
-    """UTF-8 from the encoding that the server names; one that does not fit is left to the loader."""
-    try:
-        return data.decode(charset).encode("utf-8")
-    except (LookupError, UnicodeDecodeError):
-        return data
-
-
-def _page_name(url: str, media_type: str) -> str:
-    """A file name for a fetched page, with the suffix of its kind."""
-    name = PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).netloc
-    suffix = _MEDIA_SUFFIX.get(media_type)
-    return name if suffix is None or Path(name).suffix.lower() in SUFFIXES else name + suffix
+def _is_url(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
 
 
 @contextmanager

@@ -87,9 +87,8 @@ class Worker:
         if "error" in answer:
             kind = NotADocument if answer["passed_over"] else SourceError
             raise kind(answer["error"], answer["cure"])
-        return Loaded(
-            tuple(map(_document, answer["documents"])), tuple(Failure(**f) for f in answer["failures"])
-        )
+        failures = tuple(Failure(**failure) for failure in answer["failures"])
+        return Loaded(tuple(map(_document, answer["documents"])), failures, tuple(answer["links"]))
 
     def kill(self) -> None:
         """Kill the child, also while another thread waits for its answer."""
@@ -261,6 +260,7 @@ def _answer(data: bytes, asked: dict[str, Any]) -> dict[str, Any]:
     return {
         "documents": [document.to_dict() for document in loaded.documents],
         "failures": [asdict(failure) for failure in loaded.failures],
+        "links": loaded.links,
     }
 
 

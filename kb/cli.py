@@ -193,6 +193,7 @@ def ingest(
     A list of records (.csv, .jsonl) gives one document a row. What has not changed since the last time is
     passed over; a source that cannot be read does not stop the others.
     """
+    from ingest.fetch import Fetcher
     from ingest.load import Options
     from ingest.sync import ingest as ingest_sources
     from kb.store import Store
@@ -201,8 +202,14 @@ def ingest(
         password = click.prompt("Password", hide_input=True, err=True)
     settings = run.settings()
     with Store.open(settings.kb, settings, create=True) as store, _progress(run, "ingesting") as progress:
-        options = Options(password, columns)
-        report = ingest_sources(sources, store, prune=prune, options=options, progress=progress)
+        report = ingest_sources(
+            sources,
+            store,
+            prune=prune,
+            options=Options(password, columns),
+            fetcher=Fetcher(private=settings.private_urls),
+            progress=progress,
+        )
     for failure in report.failed:
         click.echo(f"failed: {failure.source}: {failure.error}", err=True)
     run.put(report, lambda: _ingest_text(report))

@@ -19,6 +19,7 @@ import samples
 import ingest as pipeline
 from ingest import load as loading
 from ingest import sync
+from ingest.fetch import Fetcher
 from ingest.sync import ingest
 from kb.errors import Busy, KBError, ModelError
 from kb.settings import Settings
@@ -345,6 +346,9 @@ def test_an_interrupt_stops_between_batches(
 # ------------------------------------------------------------------------------------------- URLs
 
 
+LOCAL = Fetcher(private=True, pause=0)
+
+
 class Pages(BaseHTTPRequestHandler):
     pages: ClassVar[dict[str, tuple[str, bytes]]] = {}
 
@@ -363,9 +367,8 @@ class Pages(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+def site(tmp_path: Path) -> Iterator[str]:
     """The address of a local site with a few pages."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
     Pages.pages = {
         "/clock": ("text/html; charset=utf-8", samples.html().encode()),
         "/report": ("application/pdf", samples.article(tmp_path, "pdf").read_bytes()),
@@ -381,7 +384,7 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
 
 def test_urls(store: Store, site: str) -> None:
     urls = [f"{site}/{name}" for name in ("clock", "report", "latin")]
-    report = ingest(urls, store)
+    report = ingest(urls, store, fetcher=LOCAL)
     assert (report.added, report.failed) == (3, ())
     assert ids(store) == sorted(urls)
     clock, pdf, latin = (store.catalogue.document(url) for url in urls)
@@ -389,15 +392,14 @@ def test_urls(store: Store, site: str) -> None:
     assert clock.retrieved_at is not None
     assert (pdf.media_type, pdf.url) == ("application/pdf", urls[1])
     assert (latin.text, latin.title) == ("Gruß aus Köln.", "latin")
-    assert ingest(urls, store).unchanged == 3
+    assert ingest(urls, store, fetcher=LOCAL).unchanged == 3
     Pages.pages["/latin"] = ("text/plain", b"Changed.")
-    assert ingest(urls, store).updated == 1
+    assert ingest(urls, store, fetcher=LOCAL).updated == 1
 
 
-def test_urls_that_fail(store: Store, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "FETCH_BYTES", 4000)
+def test_urls_that_fail(store: Store, site: str) -> None:
     urls = [f"{site}/missing", f"{site}/image", f"{site}/huge", "http://127.0.0.1:9/", "http://[bad"]
-    report = ingest([*urls, f"{site}/latin"], store)
+    report = ingest([*urls, f"{site}/latin"], store, fetcher=Fetcher(private=True, pause=0, size=4000))
     assert [failure.source for failure in report.failed] == urls
     assert "404" in report.failed[0].error
     assert ids(store) == [f"{site}/latin"]

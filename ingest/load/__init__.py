@@ -18,6 +18,7 @@ from ingest.load import (
     archive,
     docx,
     epub,
+    feed,
     html,
     mail,
     markdown,
@@ -108,10 +109,14 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a source holds: its documents, and the rows or files in it that could not be read."""
+    """What a source holds: its documents, and the rows or files in it that could not be read.
+
+    A feed or sitemap holds none, but ``links`` to pages.
+    """
 
     documents: tuple[Document, ...]
     failures: tuple[Failure, ...] = ()
+    links: tuple[str, ...] = ()
 
 
 def load(path: Path, document_id: str) -> Loaded:
@@ -146,6 +151,8 @@ def parse(
     if kind in ("zip", "mbox"):
         members = archive.members(data, options.password) if kind == "zip" else _messages(data)
         return _parse_members(members, document_id, source, options, depth)
+    if kind == "feed":
+        return Loaded((), links=feed.links(data))
     if kind == "xlsx":
         book = xlsx.sheets(data)
         if (table := records.article_table(book, options.columns)) is None:
@@ -194,6 +201,8 @@ def _kind_of_text(head: bytes) -> str | None:
         return "rtf"
     if _HTML.match(head):
         return "html"
+    if feed.HEAD.match(head):
+        return "feed"
     if _HEADERS.match(head) and re.search(rb"(?im)^mime-version:", head):
         return "mhtml" if re.search(rb"(?im)^content-type:\s*multipart/related", head) else "eml"
     return None
