@@ -24,7 +24,7 @@ from ingest.fetch import Fetcher, Page
 from ingest.load import OLD_OFFICE, SUFFIXES, Loaded, Options, content_hash, is_supported
 from ingest.split import split
 from ingest.worker import parse, stop_busy
-from kb.errors import NotADocument, SourceError
+from kb.errors import NotADocument, SourceError, UsageError
 from kb.types import Document, Failure, IngestReport, Passage
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ SOURCE_BYTES = 1 << 30
 PARSERS = 4
 """At most so many child processes parse at a time, and no more than there are cores."""
 
+IGNORE_NAME = ".kbqaignore"
 MOST_FEEDS_DEEP = 3
 """A sitemap may list sitemaps, so deep and no deeper."""
 
@@ -58,6 +59,14 @@ class Item:
     path: Path | None = None
     walked: bool = False
     feeds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which files of a folder to read, as patterns of .gitignore: those included, without those excluded."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -79,18 +88,19 @@ def ingest(
     *,
     prune: bool = False,
     options: Options = Options(),
+    chosen: Chosen = Chosen(),
     fetcher: Fetcher | None = None,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Bring files, folders and URLs into the store and say what was done.
 
     ``prune`` removes documents whose file below an ingested folder is gone. ``options`` say how to read,
-    ``fetcher`` how to reach pages. ``progress`` is called with (sources done, sources known so far, document
-    id). Counts are documents.
+    ``chosen`` which files of a folder, ``fetcher`` how to reach pages. ``progress`` is called with (sources
+    done, sources known so far, document id). Counts are documents.
     """
     began = time.perf_counter()
     tally = _Tally()
-    items, folders = _find(sources, tally)
+    items, folders = _find(sources, chosen, tally)
     with store.writer() as writer, _parsers() as parsers:
         run = _Run(store, writer, tally, parsers, options, fetcher or Fetcher())
         for done, item in enumerate(run.settled(items), start=1):
@@ -113,7 +123,7 @@ def ingest(
 # ----------------------------------------------------------------------------------------- finding
 
 
-def _find(sources: Sequence[str], tally: _Tally) -> tuple[list[Item], list[Path]]:
+def _find(sources: Sequence[str], chosen: Chosen, tally: _Tally) -> tuple[list[Item], list[Path]]:
     """What to look at, each origin once, and the folders that were walked."""
     items: dict[str, Item] = {}
     folders: list[Path] = []
@@ -127,7 +137,7 @@ def _find(sources: Sequence[str], tally: _Tally) -> tuple[list[Item], list[Path]
         path = Path(source).expanduser()
         if path.is_dir():
             folders.append(path.resolve())
-            found = _walk(path, tally)
+            found = _walk(path, chosen, tally)
         elif path.is_file():
             found = [Item(str(path.resolve()), path.name, path)]
         else:
@@ -138,8 +148,9 @@ def _find(sources: Sequence[str], tally: _Tally) -> tuple[list[Item], list[Path]
     return list(items.values()), folders
 
 
-def _walk(folder: Path, tally: _Tally) -> list[Item]:
-    """The supported files below a folder in the order of their ids; hidden ones are passed over."""
+def _walk(folder: Path, chosen: Chosen, tally: _Tally) -> list[Item]:
+    """The supported and chosen files below a folder in the order of their ids; hidden ones are passed over."""
+    is_chosen = _matcher(folder, chosen)
 
     def failed(error: OSError) -> None:
         tally.fail(
@@ -153,7 +164,11 @@ def _walk(folder: Path, tally: _Tally) -> list[Item]:
         folder_names[:] = [name for name in folder_names if not name.startswith(".")]
         for name in names:
             path = Path(parent, name)
-            if name.startswith(".") or not path.is_file():
+            if (
+                name.startswith(".")
+                or not path.is_file()
+                or not is_chosen(path.relative_to(folder).as_posix())
+            ):
                 continue
             real = path.resolve()
             if path.is_symlink() and not real.is_relative_to(inside):
@@ -164,6 +179,24 @@ def _walk(folder: Path, tally: _Tally) -> list[Item]:
             elif _is_supported(path):
                 found.append(Item(str(real), path.relative_to(folder).as_posix(), path, walked=True))
     return sorted(found, key=lambda item: item.id)
+
+
+def _matcher(folder: Path, chosen: Chosen) -> Callable[[str], bool]:
+    """Whether a path below the folder is wanted; patterns are those of .gitignore, .kbqaignore's among them."""
+    own = folder / IGNORE_NAME
+    excluded = list(chosen.exclude)
+    if own.is_file():
+        excluded += own.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not excluded and not chosen.include:
+        return lambda path: True
+    from pathspec import GitIgnoreSpec
+
+    try:
+        include = GitIgnoreSpec.from_lines(chosen.include or ["*"])
+        exclude = GitIgnoreSpec.from_lines(excluded)
+    except ValueError as error:
+        raise UsageError(f"a pattern cannot be read ({error})", "write it as in .gitignore") from error
+    return lambda path: include.match_file(path) and not exclude.match_file(path)
 
 
 def _is_supported(path: Path) -> bool:

@@ -171,6 +171,8 @@ def cli() -> None:
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--prune", is_flag=True, help="Also remove documents whose file is gone.")
+@click.option("--include", metavar="PATTERN", multiple=True, help='Only such files of a folder: "*.md".')
+@click.option("--exclude", metavar="PATTERN", multiple=True, help="Not these; patterns as in .gitignore.")
 @click.option(
     "--map",
     "columns",
@@ -185,6 +187,8 @@ def ingest(
     run: Run,
     sources: tuple[str, ...],
     prune: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     columns: tuple[tuple[str, str], ...],
     password: str | None,
 ) -> int:
@@ -195,6 +199,7 @@ def ingest(
     """
     from ingest.fetch import Fetcher
     from ingest.load import Options
+    from ingest.sync import Chosen
     from ingest.sync import ingest as ingest_sources
     from kb.store import Store
 
@@ -207,6 +212,7 @@ def ingest(
             store,
             prune=prune,
             options=Options(password, columns),
+            chosen=Chosen(include, exclude),
             fetcher=Fetcher(private=settings.private_urls),
             progress=progress,
         )

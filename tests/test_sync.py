@@ -20,7 +20,7 @@ import ingest as pipeline
 from ingest import load as loading
 from ingest import sync
 from ingest.fetch import Fetcher
-from ingest.sync import ingest
+from ingest.sync import Chosen, ingest
 from kb.errors import Busy, KBError, ModelError
 from kb.settings import Settings
 from kb.store import Change, Store, Writer
@@ -109,6 +109,14 @@ def test_hidden_and_foreign_files_are_passed_over(store: Store, folder: Path) ->
     report = ingest([str(folder)], store)
     assert report.failed == ()
     assert ids(store) == ["a.txt", "clock.pdf", "report"]
+
+
+def test_patterns_choose_among_the_files_of_a_folder(store: Store, folder: Path) -> None:
+    for name in ("a.md", "b.txt", "drafts/c.md", "drafts/keep.md", "old/d.md"):
+        write(folder / name, f"Text of {name}.")
+    write(folder / ".kbqaignore", "/old/\n")
+    ingest([str(folder)], store, chosen=Chosen(include=("*.md",), exclude=("drafts/*", "!drafts/keep.md")))
+    assert ids(store) == ["a.md", "drafts/keep.md"]
 
 
 def test_the_same_file_named_twice_is_read_once(store: Store, folder: Path) -> None:
