@@ -149,7 +149,7 @@ def _find(sources: Sequence[str], chosen: Chosen, tally: _Tally) -> tuple[list[I
 
 
 def _walk(folder: Path, chosen: Chosen, tally: _Tally) -> list[Item]:
-    """The supported and chosen files below a folder in the order of their ids; hidden ones are passed over."""
+    """The supported and chosen files below a folder in the order of their ids; hidden ones are left out."""
     is_chosen = _matcher(folder, chosen)
 
     def failed(error: OSError) -> None:
@@ -182,7 +182,7 @@ def _walk(folder: Path, chosen: Chosen, tally: _Tally) -> list[Item]:
 
 
 def _matcher(folder: Path, chosen: Chosen) -> Callable[[str], bool]:
-    """Whether a path below the folder is wanted; patterns are those of .gitignore, .kbqaignore's among them."""
+    """Whether a path below the folder is wanted; its ``.kbqaignore`` adds to what is excluded."""
     own = folder / IGNORE_NAME
     excluded = list(chosen.exclude)
     if own.is_file():
