@@ -107,6 +107,15 @@ def _day(last: bool) -> Callable[[click.Context, click.Parameter, str | None], s
     return convert
 
 
+def _columns(_: click.Context, __: click.Parameter, value: str | None) -> tuple[tuple[str, str], ...]:
+    from ingest.load.records import field_named
+
+    pairs = [pair.partition("=") for pair in (value or "").split(",") if pair.strip()]
+    if not all(field.strip() and column.strip() for field, _, column in pairs):
+        raise UsageError(f"--map {value} cannot be read", "write FIELD=COLUMN, such as title=headline")
+    return tuple((field_named(field), column.strip()) for field, _, column in pairs)
+
+
 def _filtered(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that limit a search, and hand the command one ``filters`` for them."""
 
@@ -162,20 +171,51 @@ def cli() -> None:
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--prune", is_flag=True, help="Also remove documents whose file is gone.")
+@click.option("--include", metavar="PATTERN", multiple=True, help='Only such files of a folder: "*.md".')
+@click.option("--exclude", metavar="PATTERN", multiple=True, help="Not these; patterns as in .gitignore.")
+@click.option(
+    "--map",
+    "columns",
+    metavar="FIELD=COLUMN,...",
+    callback=_columns,
+    help="Which column of records holds what: title=headline,date=pubdate.",
+)
+@click.option("--password", metavar="WORD", help='Opens encrypted files; "-" asks for it.')
 @_shared
 @click.pass_obj
-def ingest(run: Run, sources: tuple[str, ...], prune: bool) -> int:
+def ingest(
+    run: Run,
+    sources: tuple[str, ...],
+    prune: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    columns: tuple[tuple[str, str], ...],
+    password: str | None,
+) -> int:
     """Read files, folders, web pages and records.
 
     A list of records (.csv, .jsonl) gives one document a row. What has not changed since the last time is
     passed over; a source that cannot be read does not stop the others.
     """
+    from ingest.fetch import Fetcher
+    from ingest.load import Options
+    from ingest.sync import Chosen
     from ingest.sync import ingest as ingest_sources
     from kb.store import Store
 
+    if password == "-":
+        password = click.prompt("Password", hide_input=True, err=True)
     settings = run.settings()
     with Store.open(settings.kb, settings, create=True) as store, _progress(run, "ingesting") as progress:
-        report = ingest_sources(sources, store, prune=prune, progress=progress)
+        report = ingest_sources(
+            sources,
+            store,
+            prune=prune,
+            options=Options(password, columns),
+            chosen=Chosen(include, exclude),
+            fetcher=Fetcher(private=settings.private_urls),
+            progress=progress,
+        )
     for failure in report.failed:
         click.echo(f"failed: {failure.source}: {failure.error}", err=True)
     run.put(report, lambda: _ingest_text(report))
@@ -503,9 +543,9 @@ def _read_draft(path: Path) -> str:
         from kb.tables import decode
 
         return decode(path.read_bytes())
-    from ingest.load import load
+    from ingest.worker import parse
 
-    loaded = load(path, path.name)
+    loaded = parse(path.read_bytes(), path.name, source=str(path), name=path.name)
     if not loaded.documents:
         reason = loaded.failures[0].error if loaded.failures else "it holds no text"
         raise SourceError(f"{path} cannot be read ({reason})", "save it as .txt, .md, .docx, .html or .pdf")

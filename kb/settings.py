@@ -32,6 +32,7 @@ class Settings:
     ``kb``: folder of the knowledge base. ``embedder``: ``minilm``, ``sentence-transformers:NAME`` or
     ``langchain:PROVIDER:MODEL``. ``cache``: folder for the prepared model, shared by knowledge bases.
     ``top``: passages reported with an answer. ``host`` and ``port``: where the web app listens.
+    ``private_urls``: whether pages of this machine and of private networks may be fetched.
     """
 
     kb: Path = Path(".kbqa")
@@ -40,6 +41,7 @@ class Settings:
     top: int = 10
     host: str = "127.0.0.1"
     port: int = 7860
+    private_urls: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.top <= 100:
@@ -50,7 +52,16 @@ class Settings:
             raise SettingsError("embedder is empty", "leave it out for the default, minilm")
 
 
-_TYPES: dict[str, type] = {"kb": Path, "embedder": str, "cache": Path, "top": int, "host": str, "port": int}
+_TYPES: dict[str, type] = {
+    "kb": Path,
+    "embedder": str,
+    "cache": Path,
+    "top": int,
+    "host": str,
+    "port": int,
+    "private_urls": bool,
+}
+_YES_AND_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def load_settings(
@@ -98,7 +109,7 @@ def _convert(key: str, value: object, origin: str) -> object:
     if kind is int and isinstance(value, bool):
         raise SettingsError(f"{key} from {origin} is {value!r}", "give a whole number")
     try:
-        return kind(value)
-    except (TypeError, ValueError):
-        wanted = "a whole number" if kind is int else "text"
+        return _YES_AND_NO[str(value).strip().lower()] if kind is bool else kind(value)
+    except (TypeError, ValueError, KeyError):
+        wanted = {int: "a whole number", bool: "true or false"}.get(kind, "text")
         raise SettingsError(f"{key} from {origin} is {value!r}", f"give {wanted}") from None

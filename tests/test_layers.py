@@ -43,6 +43,9 @@ DOORS = {
     "docx": {"ingest/load/docx.py"},
     "markdown_it": {"ingest/load/markdown.py"},
     "openpyxl": {"kb/sheets.py"},
+    "pathspec": {"ingest/sync.py"},
+    "striprtf": {"ingest/load/rtf.py"},
+    "msoffcrypto": {"ingest/load/encrypted.py"},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,21 @@ def test_other_variables_and_empty_ones_do_not_count() -> None:
 
 
 def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
-    values = {"kb": "k", "embedder": "hash", "cache": "c", "top": 3, "host": "h", "port": 8000}
+    values = {
+        "kb": "k",
+        "embedder": "hash",
+        "cache": "c",
+        "top": 3,
+        "host": "h",
+        "port": 8000,
+        "private_urls": True,
+    }
     assert set(values) == {field.name for field in fields(Settings)}, "a new setting belongs here"
     expected = Settings(**{**values, "kb": Path("k"), "cache": Path("c")})  # type: ignore[arg-type]
     assert load_settings(values, environ={}) == expected
     assert load_settings(environ={f"KBQA_{k.upper()}": str(v) for k, v in values.items()}) == expected
     file = tmp_path / "other.toml"
-    file.write_text("\n".join(f"{k} = {v!r}" for k, v in values.items()))
+    file.write_text("\n".join(f"{k} = {json.dumps(v)}" for k, v in values.items()))
     assert load_settings(environ={}, file=file) == expected
 
 
