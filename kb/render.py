@@ -90,6 +90,23 @@ def _count(number: int, noun: str) -> str:
 # ------------------------------------------------------------------------------------ terminal text
 
 
+def duration(seconds: float) -> str:
+    """About how long, in words: ``40 s``, ``6 min``, ``2 h 5 min``."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def pace(done: int, left: int, seconds: float) -> str:
+    """How fast ``done`` rows were done in so many seconds, and how long those that are ``left`` will take."""
+    if not done or seconds <= 0:
+        return "just begun"
+    rate = done / seconds
+    told = f"{rate:.1f} a second" if rate >= 1 else f"{1 / rate:.1f} s for each"
+    return f"{told}, {duration(left / rate)} left" if left else told
+
+
 def answer_text(answer: Answer) -> str:
     """An answer for a terminal: the text, its numbered sources, then the notices."""
     if answer.status == "error":

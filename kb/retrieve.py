@@ -184,7 +184,9 @@ def _told(text: str) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
     """What tells a passage from another: its names and numbers, and its pairs of neighbouring words."""
     found = words(text)
     # Copies that differ in a number or a name are no copies: sources that disagree look like this.
-    return frozenset(w.text for w in found if not w.text.islower()), frozenset(pairwise(w.stem for w in found))
+    return frozenset(w.text for w in found if not w.text.islower()), frozenset(
+        pairwise(w.stem for w in found)
+    )
 
 
 def _overlap(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> float:

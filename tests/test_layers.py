@@ -20,7 +20,7 @@ ORDER = (
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "generate", "claims", "statement", "rules", "verify"),
     *("langchain", "pipeline"),
-    *("sheets", "tables", "outputs", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
+    *("sheets", "tables", "journal", "outputs", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
 )
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
