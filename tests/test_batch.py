@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import command_environment
+from conftest import ROOT, command_environment
 
 from kb.batch import BatchReport, plan_batch, run_batch
 from kb.errors import ModelError, SourceError, UsageError
@@ -595,39 +595,16 @@ def test_report_as_json() -> None:
     }
 
 
-KILLED = """
-import sys, time
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_batch import Oracle
-from kb.batch import run_batch
-
-class Slow(Oracle):
-    def ask(self, question, **options):
-        time.sleep(0.01)
-        return super().ask(question, **options)
-
-run_batch(Slow(), Path("questions.csv"), Path("a.jsonl"), workers=2)
-"""
-
-
-def test_kill_minus_nine_repeats_at_most_the_rows_in_flight(tmp_path: Path) -> None:
-    source, target = questions(tmp_path, 200), tmp_path / "a.jsonl"
-    script = KILLED.format(tests=str(Path(__file__).parent))
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, env=command_environment())
-    deadline = time.monotonic() + 30
-    while process.poll() is None and time.monotonic() < deadline:
-        if journal_path(target).exists() and journal_path(target).read_bytes().count(b"\n") >= 20:
-            break
-        time.sleep(0.005)
-    process.kill()
-    process.wait()
-    kept = journal_path(target).read_bytes().count(b"\n")
-    assert 20 <= kept < 200
-    oracle = Oracle()
-    report = run_batch(oracle, source, target)
-    assert (report.resumed, len(oracle.asked)) == (kept, 200 - kept)
-    assert [a["id"] for a in objects(target)] == [f"q{n}" for n in range(1, 201)]
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("suffix", [".jsonl", ".xlsx"])
+def test_fifty_kills_lose_nothing_and_repeat_at_most_the_rows_in_flight(suffix: str) -> None:
+    command = [sys.executable, "-m", "benchmarks.kills", "25", "150", suffix]
+    done = subprocess.run(command, cwd=ROOT, env=command_environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["kills"] == 25
+    assert found["identical"] == found["finished"] > 0
+    assert found["most_repeated"] <= 2  # workers
 
 
 def test_a_real_knowledge_base(tmp_path: Path, library: Any) -> None:
