@@ -404,7 +404,8 @@ def _only_one(target: Path) -> Iterator[None]:
 
 def _clear_drafts(target: Path) -> None:
     """Remove what runs that were killed while they wrote have left half written."""
-    draft = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.(?:tmp|try)")
+    names = "|".join(re.escape(path.name) for path in (target, receipt_path(target)))
+    draft = re.compile(rf"\.(?:{names})\.(\d+)\.(?:tmp|try)")
     for path in target.parent.iterdir():
         if (found := draft.fullmatch(path.name)) and int(found[1]) != os.getpid():
             path.unlink(missing_ok=True)
