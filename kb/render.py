@@ -434,6 +434,15 @@ def welcome_html(examples: Sequence[str], documents: int) -> str:
     )
 
 
+def tabs_html(tabs: Sequence[tuple[str, str]]) -> str:
+    """The list of tabs, each given as its address and its word; the panels have the ids ``tab-ADDRESS``."""
+    links = "".join(
+        f'<a role="tab" id="to-{_e(name)}" href="#{_e(name)}" aria-controls="tab-{_e(name)}">{_e(label)}</a>'
+        for name, label in tabs
+    )
+    return f'<div class="tabs" role="tablist" aria-label="kbqa">{links}</div>'
+
+
 def panel_html(inner: str) -> str:
     """What is shown beside the conversation, with the button that closes it."""
     return (
