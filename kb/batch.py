@@ -135,13 +135,15 @@ def run_batch(
     workers: int = 1,
     filters: Filters = Filters(),
     top: int | None = None,
+    journal: Path | None = None,
     progress: Progress | None = None,
     seen: Callable[[Row, Result], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> BatchReport:
     """Answer (or check) every row of ``source`` and write ``target``; continues a run that was cut off.
 
-    A row's own filters come before ``filters``. ``progress`` is told rows done, rows in all and the row's
+    A row's own filters come before ``filters``. What is done is kept in ``journal``; the default lies beside
+    the output and goes away with the last row. ``progress`` is told rows done, rows in all and the row's
     id, ``seen`` is shown each row with its result. When ``stop`` says so, what is done is written, and the
     same call goes on from there. Raises ``UsageError`` for a kind of file or a column that will not do,
     ``SourceError`` for a list that cannot be read.
@@ -151,19 +153,20 @@ def run_batch(
     table, list_hash = read_table(source, mode), file_hash(source)
     documents = kb.documents()
     receipt, state = _asked_of(kb, documents, mode, filters, top)
-    with _only_one(target), open_journal(target, state=state) as journal:
-        total, sound, stale = _count(table, journal)
-        resumed = len(journal.done)
+    kept = journal or journal_path(target)
+    with _only_one(target), open_journal(kept, state=state) as past:
+        total, sound, stale = _count(table, past)
+        resumed = len(past.done)
         _say_what_is_resumed(resumed, sound, stale)
         finished = total - sound + resumed
         answer = _answerer(kb, mode, filters, top)
 
         def work(row: Row) -> Result:
             result = answer(row)
-            journal.add(row.key, result, failed=outcome(result) == "error")
+            past.add(row.key, result, failed=outcome(result) == "error")
             return result
 
-        todo = (row for row in table.rows() if row.error is None and row.key not in journal)
+        todo = (row for row in table.rows() if row.error is None and row.key not in past)
         if progress and finished:
             progress(finished, total, "")
         with closing(spread(work, todo, workers)) as results:
@@ -182,9 +185,9 @@ def run_batch(
         if file_hash(source) != list_hash:
             raise SourceError(f"{source} changed during the run", "run the same command again")
         output = Output(TITLES[mode].format(source.name), mode, table.columns, {}, receipt, table.mark)
-        report = _write(target, table, total, journal, output, {d.id: d for d in documents})
-    if not report.failed and not report.left:
-        journal_path(target).unlink()
+        report = _write(target, table, total, past, output, {d.id: d for d in documents})
+    if not (journal or report.failed or report.left):
+        kept.unlink()
     return replace(report, resumed=resumed, seconds=time.perf_counter() - started)
 
 
@@ -206,7 +209,7 @@ def plan_batch(
     _check_request(source, target, mode, workers)
     table = read_table(source, mode)
     _, state = _asked_of(kb, kb.documents(), mode, filters, top)
-    with look_into_journal(target, state=state) as journal:
+    with look_into_journal(journal_path(target), state=state) as journal:
         total, sound, stale = _count(table, journal)
         left = sound - len(journal.done)
         todo = (row for row in table.rows() if row.error is None and row.key not in journal)

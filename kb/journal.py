@@ -20,14 +20,13 @@ def journal_path(target: Path) -> Path:
     return target.with_name(target.name + ".journal")
 
 
-def open_journal(target: Path, *, state: str) -> Journal:
-    """The journal of an output, to go on with."""
-    return Journal(journal_path(target).open("a+b"), state=state)
+def open_journal(path: Path, *, state: str) -> Journal:
+    """A journal to go on with."""
+    return Journal(path.open("a+b"), state=state)
 
 
-def look_into_journal(target: Path, *, state: str) -> Journal:
-    """The journal of an output, only to be looked at; an empty one if there is none."""
-    path = journal_path(target)
+def look_into_journal(path: Path, *, state: str) -> Journal:
+    """A journal only to be looked at; an empty one if there is none."""
     return Journal(path.open("rb") if path.exists() else io.BytesIO(), state=state)
 
 

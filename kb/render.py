@@ -524,6 +524,11 @@ def _source_id(key: str, n: int) -> str:
     return f"{_e(key)}-source-{n}"
 
 
+def cites_html(citations: Sequence[Citation], key: str) -> str:
+    """Links that open the sources, and nothing else."""
+    return "".join(_cite(citation, len(citations), key) for citation in citations)
+
+
 def _cite(citation: Citation, total: int, key: str, *, id: str = "") -> str:
     target = _source_id(key, citation.n)
     return _open(citation, "cite", str(citation.n), _name(citation, total), target, id=id)

@@ -24,7 +24,7 @@ ORDER = (
 )
 
 # The web desk stands above all of these; its modules likewise import those before them.
-WEB = ("desk", "source", "ask", "check", "api", "frame", "server")
+WEB = ("desk", "source", "ask", "check", "jobs", "batch", "api", "frame", "server")
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {

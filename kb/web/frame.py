@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from kb import render
-from kb.web import api, ask, check
+from kb.web import api, ask, batch, check
 
 if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Questions answered at the same moment, and how many may wait before the rest are told to come back.
 AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
 WAITING = 200
+KEPT_S = (3_600, 86_400)  # uploads and downloads are looked through every hour and removed after a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,11 @@ class Tab:
     build: Callable[[gr.Blocks, KnowledgeBase], None]
 
 
-TABS = (Tab("ask", "Ask", ask.tab), Tab("check", "Check", check.tab))
+TABS = (
+    Tab("ask", "Ask", ask.tab),
+    Tab("check", "Check", check.tab),
+    Tab("batch", "Batch", batch.tab),
+)
 
 # The address decides which tab is shown, so that reloading, links and the back button keep it. Within the
 # list of tabs the arrow keys move, as people who work with the keyboard expect.
@@ -72,7 +77,7 @@ TABS_JS = """() => {
 
 def build_app(kb: KnowledgeBase) -> gr.Blocks:
     """The page and its API over an open knowledge base; launch or mount it with ``page_options()``."""
-    page = gr.Blocks(title="kbqa", analytics_enabled=False, fill_width=True)
+    page = gr.Blocks(title="kbqa", analytics_enabled=False, fill_width=True, delete_cache=KEPT_S)
     with page:
         api.publish(kb)  # first, so that no event of a tab takes one of its names
         gr.HTML(

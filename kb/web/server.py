@@ -28,7 +28,8 @@ def build_server(kb: KnowledgeBase) -> FastAPI:
     from fastapi import FastAPI
 
     site = FastAPI(title="kbqa", docs_url=None, redoc_url=None, openapi_url=None)
-    gr.mount_gradio_app(site, build_app(kb), path="/", **page_options())
+    most = f"{kb.settings.upload_megabytes}mb"
+    gr.mount_gradio_app(site, build_app(kb), path="/", max_file_size=most, **page_options())
     return site
 
 
