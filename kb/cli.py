@@ -28,11 +28,11 @@ from kb import __version__
 from kb.errors import KBError, NoSuchDocument, SourceError, UsageError
 
 if TYPE_CHECKING:
-    from kb.batch import BatchReport, Progress
+    from kb.batch import BatchPlan, BatchReport, Progress
     from kb.pipeline import KnowledgeBase
     from kb.settings import Settings
     from kb.tables import Mode
-    from kb.types import Filters, IngestReport
+    from kb.types import Failure, Filters, IngestReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
@@ -152,6 +152,9 @@ def _filtered(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, help="How many questions are worked on at once."
+)
 top_option = click.option("--top", type=click.IntRange(1, 100), help="How many passages to report [10].")
 
 
@@ -357,13 +360,25 @@ def info(run: Run) -> None:
 @click.option(
     "--mode", type=click.Choice(["ask", "check"]), default="ask", help="Answer questions or check claims."
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=1, help="How many rows are worked on at once.")
+@workers_option
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write nothing; say what is wrong with the list and how long it will take.",
+)
 @_filtered
 @top_option
 @_shared
 @click.pass_obj
 def batch(
-    run: Run, source: Path, target: Path, mode: Mode, workers: int, top: int | None, filters: Filters
+    run: Run,
+    source: Path,
+    target: Path,
+    mode: Mode,
+    workers: int,
+    dry_run: bool,
+    top: int | None,
+    filters: Filters,
 ) -> int:
     """Answer a list of questions, or check claims.
 
@@ -375,27 +390,29 @@ def batch(
     names the knowledge base's generation and the hashes of its sources; for .jsonl and .csv they stand in
     OUT.receipt.json.
 
-    A run that was cut off is continued by the same command.
+    A run that was cut off is continued by the same command. --dry-run says what it would do.
     """
-    from kb.batch import run_batch
+    from kb.batch import plan_batch, run_batch
 
-    with run.library(top=top) as kb, _progress(run, "answering") as progress:
-        report = run_batch(
-            kb,
-            source,
-            target,
-            mode=mode,
-            workers=workers,
-            filters=filters,
-            top=kb.settings.top,
-            progress=progress,
-        )
-    for failure in report.failed[:NAMED_FAILURES]:
-        click.echo(f"failed: row {failure.source}: {failure.error}", err=True)
-    if (more := len(report.failed) - NAMED_FAILURES) > 0:
-        click.echo(f"failed: {more} more rows (the column error says why)", err=True)
+    with run.library(top=top) as kb:
+        asked: dict[str, Any] = {"mode": mode, "workers": workers, "filters": filters, "top": kb.settings.top}
+        if dry_run:
+            plan = plan_batch(kb, source, target, **asked)
+            _name_failures(plan.faulty, "wrong with the list")
+            run.put(plan, lambda: _plan_text(plan))
+            return 1 if plan.faulty else 0
+        with _progress(run, "answering") as progress:
+            report = run_batch(kb, source, target, **asked, progress=progress)
+    _name_failures(report.failed, "failed")
     run.put(report, lambda: _batch_text(report, target))
     return 1 if report.failed else 0
+
+
+def _name_failures(failures: Sequence[Failure], what: str) -> None:
+    for failure in failures[:NAMED_FAILURES]:
+        click.echo(f"{what}: row {failure.source}: {failure.error}", err=True)
+    if (more := len(failures) - NAMED_FAILURES) > 0:
+        click.echo(f"{what}: {more} more rows", err=True)
 
 
 @cli.command()
@@ -454,9 +471,10 @@ def compare(run: Run, old: Path, new: Path) -> None:
 @click.option(
     "--suggest", type=click.IntRange(1, 10_000), metavar="N", help="Draft N questions into QUESTIONS instead."
 )
+@workers_option
 @_shared
 @click.pass_obj
-def evaluate(run: Run, questions: Path, page: Path | None, suggest: int | None) -> int:
+def evaluate(run: Run, questions: Path, page: Path | None, suggest: int | None, workers: int) -> int:
     """Score the answers on your own questions.
 
     QUESTIONS is .csv, .tsv, .xlsx or .jsonl with a column "question" and what is expected of it, any of:
@@ -476,19 +494,16 @@ def evaluate(run: Run, questions: Path, page: Path | None, suggest: int | None) 
     """
     if suggest:
         return _draft_questions(run, questions, suggest)
-    from kb.batch import replacing
     from kb.evaluate import evaluate as score_answers
     from kb.evaluate import evaluation_html, evaluation_text, read_cases
-    from kb.outputs import new_receipt
+    from kb.outputs import check_target, new_receipt, replacing
 
-    if page and (page.suffix.lower() != ".html" or not page.parent.is_dir()):
-        raise UsageError(
-            f"{page} cannot be written", "name a page that ends in .html, in a folder that is there"
-        )
+    if page:
+        check_target(page, (".html",))
     cases = read_cases(questions)
     with run.library() as kb, _progress(run, "asking") as progress:
         receipt = new_receipt(kb.info(), kb.documents(), {"questions": questions.name})
-        found = score_answers(kb, cases, receipt, progress=progress)
+        found = score_answers(kb, cases, receipt, workers=workers, progress=progress)
     if page:
         with replacing(page) as draft, draft.open("w", encoding="utf-8", errors="replace") as file:
             file.writelines(evaluation_html(found, f"How {questions.name} was answered"))
@@ -576,6 +591,28 @@ def _batch_text(report: BatchReport, target: Path) -> str:
     )
 
 
+def _plan_text(plan: BatchPlan) -> str:
+    from kb.render import duration
+
+    lines = [f"{plan.rows} rows, {plan.left} to be done."]
+    if plan.faulty:
+        lines.append(f"{len(plan.faulty)} cannot be asked as they stand in the list, and would be errors.")
+    if plan.done:
+        lines.append(f"{plan.done} are there from an earlier run, and would not be done again.")
+    if plan.stale:
+        lines.append(f"{plan.stale} of an earlier run, since the knowledge base or the settings changed.")
+    if plan.left:
+        tried = _many(plan.sampled, "row")
+        lines.append(
+            f"About {duration(plan.seconds)} with {_many(plan.workers, 'worker')}, as tried with {tried}."
+        )
+    return "\n".join([*lines, "Nothing was written."])
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def _info_text(facts: dict[str, Any]) -> str:
     width = max(map(len, facts), default=0)
     return "\n".join(f"{name.replace('_', ' '):<{width}}  {_fact_text(fact)}" for name, fact in facts.items())
@@ -601,6 +638,8 @@ def _progress(run: Run, verb: str) -> Iterator[Progress]:
 
             def advance(done: int, total: int, name: str) -> None:
                 bar.total = total
+                if not name:  # what was done before counts for the bar, but not for the pace
+                    bar.initial = bar.n = done
                 bar.set_postfix_str(name[-40:], refresh=False)
                 bar.update(done - bar.n)
 
@@ -610,13 +649,19 @@ def _progress(run: Run, verb: str) -> Iterator[Progress]:
 
 
 def _lines(verb: str, every_s: float = 5.0) -> Progress:
-    last = time.monotonic()
+    from kb.render import pace
+
+    began = last = time.monotonic()
+    first = 0
 
     def advance(done: int, total: int, name: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every_s:
+        nonlocal first, last
+        if not name:
+            first = done
+        elif time.monotonic() - last >= every_s:
             last = time.monotonic()
-            click.echo(f"{verb}: {done} of {total}", err=True)
+            told = pace(done - first, total - done, last - began)
+            click.echo(f"{verb}: {done} of {total}, {told}", err=True)
 
     return advance
 

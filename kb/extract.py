@@ -292,11 +292,18 @@ def _pairs(question: Question, candidate: Candidate) -> float:
     pairs = list(pairwise(asked))
     if not pairs:
         return 0.0
-    place: dict[str, list[int]] = {}
-    for n, word in enumerate(words(candidate.text)):
-        place.setdefault(word.stem, []).append(n)
+    place = _places(candidate.text)
     near = sum(any(abs(i - j) <= 4 for i in place.get(a, ()) for j in place.get(b, ())) for a, b in pairs)
     return near / len(pairs)
+
+
+@lru_cache(maxsize=4096)  # a list of questions meets the same sentences
+def _places(text: str) -> dict[str, list[int]]:
+    """Where among the words of a text each stem stands; not to be changed."""
+    place: dict[str, list[int]] = {}
+    for n, word in enumerate(words(text)):
+        place.setdefault(word.stem, []).append(n)
+    return place
 
 
 def _kind(question: Question, c: Candidate) -> tuple[float, float]:

@@ -90,6 +90,23 @@ def _count(number: int, noun: str) -> str:
 # ------------------------------------------------------------------------------------ terminal text
 
 
+def duration(seconds: float) -> str:
+    """About how long, in words: ``40 s``, ``6 min``, ``2 h 5 min``."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def pace(done: int, left: int, seconds: float) -> str:
+    """How fast ``done`` rows were done in so many seconds, and how long those that are ``left`` will take."""
+    if not done or seconds <= 0:
+        return "just begun"
+    rate = done / seconds
+    told = f"{rate:.1f} a second" if rate >= 1 else f"{1 / rate:.1f} s for each"
+    return f"{told}, {duration(left / rate)} left" if left else told
+
+
 def answer_text(answer: Answer) -> str:
     """An answer for a terminal: the text, its numbered sources, then the notices."""
     if answer.status == "error":
@@ -417,6 +434,15 @@ def welcome_html(examples: Sequence[str], documents: int) -> str:
     )
 
 
+def tabs_html(tabs: Sequence[tuple[str, str]]) -> str:
+    """The list of tabs, each given as its address and its word; the panels have the ids ``tab-ADDRESS``."""
+    links = "".join(
+        f'<a role="tab" id="to-{_e(name)}" href="#{_e(name)}" aria-controls="tab-{_e(name)}">{_e(label)}</a>'
+        for name, label in tabs
+    )
+    return f'<div class="tabs" role="tablist" aria-label="kbqa">{links}</div>'
+
+
 def panel_html(inner: str) -> str:
     """What is shown beside the conversation, with the button that closes it."""
     return (
@@ -496,6 +522,11 @@ def _name(citation: Citation, total: int) -> str:
 
 def _source_id(key: str, n: int) -> str:
     return f"{_e(key)}-source-{n}"
+
+
+def cites_html(citations: Sequence[Citation], key: str) -> str:
+    """Links that open the sources, and nothing else."""
+    return "".join(_cite(citation, len(citations), key) for citation in citations)
 
 
 def _cite(citation: Citation, total: int, key: str, *, id: str = "") -> str:

@@ -31,8 +31,10 @@ class Settings:
 
     ``kb``: folder of the knowledge base. ``embedder``: ``minilm``, ``sentence-transformers:NAME`` or
     ``langchain:PROVIDER:MODEL``. ``cache``: folder for the prepared model, shared by knowledge bases.
-    ``top``: passages reported with an answer. ``host`` and ``port``: where the web app listens.
-    ``private_urls``: whether pages of this machine and of private networks may be fetched.
+    ``top``: passages reported with an answer. ``host`` and ``port``: where the web app listens. For lists
+    that are uploaded there, ``upload_rows`` and ``upload_megabytes`` are the most that is taken, and
+    ``upload_days`` is how long they and their answers are kept. ``private_urls``: whether pages of this
+    machine and of private networks may be fetched.
     """
 
     kb: Path = Path(".kbqa")
@@ -42,12 +44,18 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7860
     private_urls: bool = False
+    upload_rows: int = 5_000
+    upload_megabytes: int = 20
+    upload_days: int = 7
 
     def __post_init__(self) -> None:
         if not 1 <= self.top <= 100:
             raise SettingsError(f"top is {self.top}", "choose a number of passages from 1 to 100")
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port is {self.port}", "choose a port from 0 to 65535 (0: any free one)")
+        for name in ("upload_rows", "upload_megabytes", "upload_days"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}", "choose 1 or more")
         if not self.embedder.strip():
             raise SettingsError("embedder is empty", "leave it out for the default, minilm")
 
@@ -60,6 +68,9 @@ _TYPES: dict[str, type] = {
     "host": str,
     "port": int,
     "private_urls": bool,
+    "upload_rows": int,
+    "upload_megabytes": int,
+    "upload_days": int,
 }
 _YES_AND_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from kb.errors import KBError, NoSuchDocument
+from kb.settings import Settings
 from kb.types import (
     Answer,
     CheckReport,
@@ -106,7 +107,8 @@ def words(text: str) -> set[str]:
 class FakeLibrary:
     """Answers with the sentences that share at least half of the question's words."""
 
-    def __init__(self, documents: Sequence[Document] = DOCUMENTS) -> None:
+    def __init__(self, documents: Sequence[Document] = DOCUMENTS, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
         self._documents = {d.id: d for d in documents}
         self.asked: list[tuple[str, tuple[Turn, ...]]] = []
         self.closed = False

@@ -266,6 +266,30 @@ def test_it_fits_and_follows_the_theme(
     assert (int(red) > 128) is (theme == "light")
 
 
+# ------------------------------------------------------------------------------------------ tabs
+
+
+def test_tabs_have_addresses_and_work_with_the_keyboard(address: str, visit: Open) -> None:
+    page = visit(address)
+    ask(page, WHEN)
+    page.get_by_role("tab", name="Ask").press("ArrowRight")
+    check = page.get_by_role("tab", name="Check")
+    expect(check).to_be_focused()
+    expect(check).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tabpanel", name="Check")).to_be_visible()
+    expect(page.locator("#q1")).to_be_hidden()
+    assert page.url.endswith("#check")
+    page.go_back()
+    expect(page.locator("#q1")).to_be_visible()  # the conversation is still there
+    page.go_forward()
+    page.reload()
+    expect(page.get_by_label("Draft to check")).to_be_visible()
+    expect(page.locator(".welcome")).to_be_hidden()
+    check.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Ask")).to_be_focused()
+    expect(page.locator(".welcome")).to_be_visible()
+
+
 # --------------------------------------------------------------------------------- hostile content
 
 
@@ -281,5 +305,5 @@ def test_what_documents_contain_is_shown_not_run(visit: Open) -> None:
         assert page.locator("#source a").count() == 0  # javascript: is no address
         ask(page, "<img src=https://example.org/x onerror=alert(1)> ${alert(2)} {{3}} the frost?", 2)
         expect(page.locator("#q2 .question")).to_contain_text("<img src=https://example.org/x")
-        assert page.locator("#desk img, #desk script, #desk iframe").count() == 0
+        assert page.locator(".desk img, .desk script, .desk iframe").count() == 0
         assert page.title() == "kbqa"

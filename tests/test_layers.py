@@ -20,8 +20,11 @@ ORDER = (
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "generate", "claims", "statement", "rules", "verify"),
     *("langchain", "pipeline"),
-    *("sheets", "tables", "outputs", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
+    *("sheets", "tables", "journal", "outputs", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
 )
+
+# The web desk stands above all of these; its modules likewise import those before them.
+WEB = ("desk", "source", "ask", "check", "jobs", "batch", "api", "frame", "server")
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {
@@ -35,9 +38,9 @@ DOORS = {
     "transformers": set(),
     "langchain": {"kb/embed.py", "kb/generate.py", "kb/langchain.py", "kb/pipeline.py"},
     "langchain_core": {"kb/embed.py", "kb/generate.py", "kb/langchain.py", "kb/pipeline.py"},
-    "gradio": {"app.py"},
-    "fastapi": {"app.py"},
-    "uvicorn": {"app.py"},
+    "gradio": {f"kb/web/{module}.py" for module in WEB},
+    "fastapi": {"kb/web/server.py"},
+    "uvicorn": {"kb/web/server.py"},
     "trafilatura": {"ingest/load/html.py"},
     "pypdf": {"ingest/load/pdf.py"},
     "docx": {"ingest/load/docx.py"},
@@ -93,6 +96,7 @@ def top(module: str) -> str:
 
 def test_every_module_of_kb_has_its_place() -> None:
     assert {path.stem for path in (ROOT / "kb").glob("*.py")} - {"__init__"} <= set(ORDER)
+    assert {path.stem for path in (ROOT / "kb/web").glob("*.py")} - {"__init__"} == set(WEB)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "kb").glob("*.py")), ids=name)
@@ -103,6 +107,14 @@ def test_kb_imports_point_down(path: Path) -> None:
     assert used <= set(ORDER[: ORDER.index(path.stem)])
 
 
+@pytest.mark.parametrize("module", WEB)
+def test_imports_of_the_web_desk_point_down(module: str) -> None:
+    used = {used.split(".")[1] for used in imports(ROOT / f"kb/web/{module}.py") if used.startswith("kb.")}
+    assert used <= {*ORDER[: ORDER.index("cli")], "web"}
+    beside = {used for used in imports(ROOT / f"kb/web/{module}.py") if used.startswith("kb.web")}
+    assert beside <= {"kb.web", *(f"kb.web.{before}" for before in WEB[: WEB.index(module)])}
+
+
 def test_ingest_is_imported_by_the_command_line_alone() -> None:
     users = {name(path) for path in sources() if "ingest" in {top(module) for module in imports(path)}}
     assert {user for user in users if not user.startswith("ingest/")} == {"kb/cli.py"}
@@ -110,6 +122,11 @@ def test_ingest_is_imported_by_the_command_line_alone() -> None:
 
 def test_the_app_is_imported_by_the_command_line_alone() -> None:
     assert {name(path) for path in sources() if "app" in imports(path)} == {"kb/cli.py"}
+
+
+def test_the_web_desk_is_imported_by_the_app_alone() -> None:
+    users = {name(path) for path in sources() if any(used.startswith("kb.web") for used in imports(path))}
+    assert {user for user in users if not user.startswith("kb/web/")} == {"app.py"}
 
 
 def test_rendering_imports_types_only() -> None:
@@ -122,7 +139,9 @@ def test_a_heavy_library_is_named_behind_its_door_only(library: str) -> None:
     assert users <= DOORS[library]
 
 
-@pytest.mark.parametrize("path", [path for path in sources() if path.name != "app.py"], ids=name)
+@pytest.mark.parametrize(
+    "path", [path for path in sources() if not name(path).startswith("kb/web/")], ids=name
+)
 def test_no_heavy_library_is_imported_with_its_module(path: Path) -> None:
     if path.name == "langchain.py":  # the adapter subclasses LangChain's classes; it is itself imported late
         return

@@ -42,7 +42,7 @@ def test_other_variables_and_empty_ones_do_not_count() -> None:
 
 
 def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
-    values = {
+    values: dict[str, object] = {
         "kb": "k",
         "embedder": "hash",
         "cache": "c",
@@ -51,6 +51,7 @@ def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
         "port": 8000,
         "private_urls": True,
     }
+    values |= {"upload_rows": 9, "upload_megabytes": 8, "upload_days": 7}
     assert set(values) == {field.name for field in fields(Settings)}, "a new setting belongs here"
     expected = Settings(**{**values, "kb": Path("k"), "cache": Path("c")})  # type: ignore[arg-type]
     assert load_settings(values, environ={}) == expected
