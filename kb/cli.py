@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kb import __version__
-from kb.errors import KBError, NoSuchDocument, SourceError, UsageError
+from kb.errors import KBError, NoSuchDocument, UsageError
 
 if TYPE_CHECKING:
     from kb.batch import BatchReport, Progress
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
-PLAIN_TEXT = ("", ".txt", ".text", ".md", ".markdown")
 NAMED_FAILURES = 20
 
 
@@ -217,11 +216,12 @@ def check(run: Run, text: tuple[str, ...], draft: Path | None, filters: Filters)
 
     "-" reads the text from stdin.
     """
+    from ingest.draft import read_draft
     from kb.render import check_text
 
     if text and draft:
         raise UsageError("there is both a text and a file to check", "give one of them")
-    claims = _read_draft(draft) if draft else _words(text, "text", "check")
+    claims = read_draft(draft) if draft else _words(text, "text", "check")
     with run.library() as kb:
         report = kb.check(claims, filters=filters)
     if report.error and not run.json:
@@ -495,21 +495,6 @@ def _words(arguments: tuple[str, ...], noun: str, command: str) -> str:
     if not text:
         raise UsageError(f"there is no {noun}", f'write it after the command: kbqa {command} "…"')
     return text
-
-
-def _read_draft(path: Path) -> str:
-    """The text of a draft; plain text is taken letter by letter, other formats as ingestion reads them."""
-    if path.suffix.lower() in PLAIN_TEXT:
-        from kb.tables import decode
-
-        return decode(path.read_bytes())
-    from ingest.load import load
-
-    loaded = load(path, path.name)
-    if not loaded.documents:
-        reason = loaded.failures[0].error if loaded.failures else "it holds no text"
-        raise SourceError(f"{path} cannot be read ({reason})", "save it as .txt, .md, .docx, .html or .pdf")
-    return "\n\n".join(document.text for document in loaded.documents)
 
 
 def _print(text: str) -> None:

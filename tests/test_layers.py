@@ -24,7 +24,7 @@ ORDER = (
 )
 
 # The web desk stands above all of these; its modules likewise import those before them.
-WEB = ("desk", "source", "ask", "check", "api", "frame", "server")
+WEB = ("desk", "source", "draft", "ask", "check", "api", "frame", "server")
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {
@@ -112,9 +112,9 @@ def test_imports_of_the_web_desk_point_down(module: str) -> None:
     assert beside <= {"kb.web", *(f"kb.web.{before}" for before in WEB[: WEB.index(module)])}
 
 
-def test_ingest_is_imported_by_the_command_line_alone() -> None:
+def test_ingest_is_imported_by_what_people_use_alone() -> None:
     users = {name(path) for path in sources() if "ingest" in {top(module) for module in imports(path)}}
-    assert {user for user in users if not user.startswith("ingest/")} == {"kb/cli.py"}
+    assert {user for user in users if not user.startswith(("ingest/", "kb/web/"))} == {"kb/cli.py"}
 
 
 def test_the_app_is_imported_by_the_command_line_alone() -> None:
