@@ -26,7 +26,6 @@ from kb import __version__
 from kb.errors import Busy, KBError, SourceError, UsageError
 from kb.outputs import (
     WRITERS,
-    CitedSource,
     Output,
     Result,
     citations_of,
@@ -35,6 +34,7 @@ from kb.outputs import (
     outcome,
     receipt_path,
     sidecar,
+    with_sources,
     writing,
 )
 from kb.tables import READS, TEXT_COLUMNS, Mode, Row, Table, digest, read_table
@@ -348,8 +348,7 @@ def _write(
         cited |= {citation["document_id"] for citation in citations_of(result)}
         if outcome(result) == "error":
             failed.append(Failure(row.id, result["error"] or "The question could not be answered."))
-    sources = tuple(_cited_source(document_id, documents) for document_id in sorted(cited))
-    receipt = replace(output.receipt, sources=sources)
+    receipt = with_sources(output.receipt, cited, documents.values())
     output = replace(output, counts={status: counts[status] for status in ORDER}, receipt=receipt)
     with (
         replacing(target) as draft,
@@ -367,11 +366,6 @@ def _write(
 def _results(table: Table, journal: Journal, mode: Mode) -> Iterator[tuple[Row, Result]]:
     for row in table.rows():
         yield row, _failed(row.text, mode, row.error) if row.error else journal.result(row.key)
-
-
-def _cited_source(document_id: str, documents: dict[str, DocumentSummary]) -> CitedSource:
-    known = documents.get(document_id)
-    return CitedSource(document_id, *((known.title, known.content_hash) if known else (None, None)))
 
 
 @contextmanager

@@ -32,6 +32,12 @@ from kb.types import (
 REFUSAL = "The documents do not say."
 CLOSEST = 3
 VERDICTS = {"supported": "Supported", "contradicted": "Contradicted", "not_found": "Not found"}
+CLAIM_CLASSES = {
+    "contradicted": "Contradicted",
+    "not_found": "Not found",
+    "supported": "Supported",
+    "left": "Left alone",
+}
 NO_CLAIMS = {"opinion": "Opinion", "question": "Question", "instruction": "Instruction"}
 
 _MONTHS = (
@@ -77,10 +83,10 @@ def _opening(passage: Passage) -> str:
     return excerpt(body if heading and before.count("\n") <= 2 and body.strip() else passage.text)
 
 
-def _facts(
+def known_facts(
     of: Citation | Document | DocumentSummary | Hit, section: str | None = None, page: int | None = None
 ) -> list[str]:
-    """Publisher, author, date, section and page, those that are known, in that order."""
+    """Publisher, author, date in words, section and page: those that are known, in that order."""
     about = of.source if isinstance(of, Hit) else of
     known = [about.publisher, about.author, date_in_words(about.published), section]
     return [fact for fact in known if fact] + ([f"page {page}"] if page else [])
@@ -89,6 +95,18 @@ def _facts(
 def label(verdict: Verdict) -> str:
     """The verdict in words, or what the sentence is if it is no claim."""
     return NO_CLAIMS.get(verdict.kind) or VERDICTS[verdict.verdict]
+
+
+def claim_class(verdict: Verdict) -> str:
+    """The verdict, or ``left`` for what is no claim and was left alone."""
+    return verdict.verdict if verdict.kind == "claim" else "left"
+
+
+def check_summary(report: CheckReport) -> str:
+    """How many claims there are and what came of them, in a line."""
+    of = [claim_class(verdict) for verdict in report.claims]
+    parts = [f"{of.count(name):,} {word.lower()}" for name, word in CLAIM_CLASSES.items() if name in of]
+    return f"{count(len(of), 'statement')}: {', '.join(parts)}." if of else "There is no claim in it."
 
 
 def count(number: int, noun: str) -> str:
@@ -142,7 +160,8 @@ def documents_text(documents: Sequence[DocumentSummary]) -> str:
 def copy_text(answer: Answer) -> str:
     """Question, answer and sources as text to paste into a message or a draft."""
     sources = "\n".join(
-        f"[{c.n}] " + ", ".join(filter(None, [_line(c.title), *_facts(c, c.section, c.page), c.url or ""]))
+        f"[{c.n}] "
+        + ", ".join(filter(None, [_line(c.title), *known_facts(c, c.section, c.page), c.url or ""]))
         for c in answer.citations
     )
     return plain("\n\n".join(filter(None, (answer.question, answer.text or REFUSAL, sources))))
@@ -163,7 +182,7 @@ def _citation_text(citation: Citation, mark: str | None = None) -> str:
     head = f"[{citation.n}] " if mark is None else mark
     lines = [
         _line(citation.title),
-        _line(" · ".join(_facts(citation, citation.section, citation.page))),
+        _line(" · ".join(known_facts(citation, citation.section, citation.page))),
         f"“{_line(citation.quote)}”",
         show_command(citation.document_id, citation.start, citation.end),
     ]
@@ -179,7 +198,7 @@ def _hit_text(hit: Hit, score: str = "") -> str:
     passage = hit.passage
     lines = [
         "  ".join(filter(None, (score, _line(hit.source.title)))),
-        _line(" · ".join(_facts(hit, passage.section, passage.page))),
+        _line(" · ".join(known_facts(hit, passage.section, passage.page))),
         _opening(passage),
         show_command(passage.document_id, passage.start, passage.end),
     ]
@@ -250,13 +269,15 @@ def footnotes_markdown(citations: Iterable[Citation], key: str) -> list[str]:
 
 def _citation_markdown(citation: Citation) -> str:
     place = f"{citation.document_id}, characters {citation.start}–{citation.end}"
-    facts = [citation.title, *_facts(citation, citation.section, citation.page), place]
-    web = citation.url and _WEB_ADDRESS.fullmatch(citation.url) and not set("<>") & set(citation.url)
-    return " · ".join(map(escape_markdown, facts)) + (f" · <{citation.url}>" if web else "")
+    facts = [citation.title, *known_facts(citation, citation.section, citation.page), place]
+    web = web_address(citation.url, citation.quote)
+    return " · ".join(map(escape_markdown, facts)) + (
+        f" · <{web}>" if web and not set("<>") & set(web) else ""
+    )
 
 
 def _hit_markdown(hit: Hit) -> str:
-    facts = [hit.source.title, *_facts(hit, hit.passage.section, hit.passage.page)]
+    facts = [hit.source.title, *known_facts(hit, hit.passage.section, hit.passage.page)]
     return f"{' · '.join(map(escape_markdown, facts))}: {escape_markdown(_opening(hit.passage))}"
 
 
@@ -357,7 +378,7 @@ def evidence_html(citations: Sequence[Citation], key: str = "answer") -> str:
     """The citations to be read on paper: title, its address on the web, what is known, quote and place."""
     items = "".join(
         f'<li id="{_source_id(key, c.n)}" value="{c.n}"><p class="source-title" dir="auto">'
-        f"{web_link(c.url, c.title, c.quote)}</p>{_facts_html(_facts(c, c.section, c.page))}"
+        f"{web_link(c.url, c.title, c.quote)}</p>{_facts_html(known_facts(c, c.section, c.page))}"
         f'<blockquote dir="auto">{_e(c.quote)}</blockquote>'
         f'<p class="place">{_e(c.document_id)}, characters {c.start}–{c.end}</p></li>'
         for c in citations
@@ -369,7 +390,7 @@ def closest_html(hits: Sequence[Hit]) -> str:
     """The closest passages to be read on paper, below a refusal."""
     items = "".join(
         f'<li><p class="source-title" dir="auto">{web_link(hit.source.url, hit.source.title)}</p>'
-        f"{_facts_html(_facts(hit, hit.passage.section, hit.passage.page))}"
+        f"{_facts_html(known_facts(hit, hit.passage.section, hit.passage.page))}"
         f'<p dir="auto">{_e(_opening(hit.passage))}</p></li>'
         for hit in hits[:CLOSEST]
     )
@@ -384,7 +405,7 @@ def document_html(document: Document, start: int = 0, end: int = 0) -> str:
     start, end = max(0, start), min(end, len(document.text))
     quoted = start < end
     section = _section_at(document.sections, start) if quoted else None
-    facts = _facts(document, section, document.page_at(start) if quoted else None)
+    facts = known_facts(document, section, document.page_at(start) if quoted else None)
     original = _original(document.url, document.text[start:end])
     body, marked = [], False
     for tag, begin, stop in _blocks(document):
@@ -564,7 +585,7 @@ def _source_html(there: Sequence[Citation], total: int, key: str, said: Containe
     return (
         f'<li><span class="numbers">{numbers}</span><div>'
         f"{_open(first, 'source-title', title, _name(first, total), _source_id(key, first.n))}"
-        f"{_facts_html(_facts(first, first.section, first.page))}{''.join(quotes)}</div></li>"
+        f"{_facts_html(known_facts(first, first.section, first.page))}{''.join(quotes)}</div></li>"
     )
 
 
@@ -574,7 +595,7 @@ def _closest_html(hit: Hit, total: int, key: str) -> str:
     name = f"closest passage {hit.rank} of {total}, " + _about(source)
     return (
         f'<li id="{target}"><div>{_open(passage, "source-title", title, name, target)}'
-        f"{_facts_html(_facts(hit, passage.section, passage.page))}"
+        f"{_facts_html(known_facts(hit, passage.section, passage.page))}"
         f'<span class="quote" dir="auto">{_e(_opening(passage))}</span></div></li>'
     )
 

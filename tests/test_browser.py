@@ -15,6 +15,7 @@ import pytest
 from fake_library import DOCUMENTS, FakeLibrary, serving
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from ingest.draft import read_draft
 from kb import render
 from kb.pipeline import KnowledgeBase
 from kb.types import Turn
@@ -300,6 +301,22 @@ def test_evidence_opens_beside_the_draft_and_closes_again(
     expect(checked.locator(".verdict:visible .source-title").first).to_be_focused()
     page.get_by_role("button", name="Edit the draft").click()
     expect(page.get_by_label("Draft to check")).to_have_value(DRAFT)
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("Web page", ".html"), ("Word", ".docx")])
+def test_the_evidence_is_taken_along(
+    address: str, visit: Open, tmp_path: Path, name: str, suffix: str
+) -> None:
+    page = visit(address)
+    button = check(page).get_by_role("button", name=name)
+    with page.expect_download() as begun:
+        button.click()
+    assert begun.value.suggested_filename == f"evidence{suffix}"
+    begun.value.save_as(tmp_path / f"evidence{suffix}")
+    if suffix == ".docx":
+        assert "128 terabytes" in read_draft(tmp_path / "evidence.docx")
+    else:
+        assert "128 terabytes" in (tmp_path / "evidence.html").read_text(encoding="utf-8")
 
 
 def test_a_draft_is_opened_from_a_file(address: str, visit: Open, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from fake_library import FakeLibrary
 from test_render import Page
 
-from kb.types import CheckReport
+from kb.types import CheckReport, Filters
 from kb.web import check as tab
-from kb.web.check import Check
+from kb.web.check import Check, Checked
 from kb.web.desk import DEFECT
 from kb.web.draft import checked_html
 
@@ -23,7 +23,7 @@ DRAFT = (
 NO_LIMITS = (None, None, None, None)
 
 
-def pages(text: str, *limits: str | None, kb: Any = None) -> list[tuple[str, CheckReport | None]]:
+def pages(text: str, *limits: str | None, kb: Any = None) -> list[tuple[str, Checked | None]]:
     return list(Check(kb or FakeLibrary()).check(text, *(limits or NO_LIMITS)))
 
 
@@ -62,26 +62,27 @@ def test_a_draft_grows_claim_by_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [page.count("data-claim") for page, _ in found] == [0, 1, 2, 3, 4, 4]
     assert all("<progress" in page for page, _ in found[:-1])
     assert "<progress" not in found[-1][0]
-    assert [report is None for _, report in found] == [True] * 5 + [False]
-    assert found[-1][1] == CheckReport(DRAFT, FakeLibrary().check(DRAFT).claims)
+    assert [checked for _, checked in found[:-1]] == [None] * 5
+    assert found[-1][1] == Checked(CheckReport(DRAFT, FakeLibrary().check(DRAFT).claims), Filters())
 
 
 def test_limits_are_heeded_and_a_date_that_is_none_is_named() -> None:
     text = "The harbour bridge was closed to lorries on 3 March 2026."
-    _, report = pages(text, "", " orchards.md ", "", None)[-1]
-    assert report is not None
-    assert report.claims[0].verdict == "not_found"
-    ((page, report),) = pages(text, None, None, "in April", None)
+    _, checked = pages(text, "", " orchards.md ", "", None)[-1]
+    assert checked is not None
+    assert checked.report.claims[0].verdict == "not_found"
+    ((page, nothing),) = pages(text, None, None, "in April", None)
     assert "in April" in page
-    assert report is None
+    assert nothing is None
 
 
 def test_failures_are_sentences(caplog: pytest.LogCaptureFixture) -> None:
     assert "please keep it under 50,000" in pages("x" * 60_000)[-1][0]
     assert "run kbqa doctor" in pages("This is unreadable.")[-1][0]
     assert "There is no claim to check" in pages(" \n")[-1][0]
-    page, report = pages("These explode.")[-1]
-    assert report == CheckReport("These explode.", error=DEFECT)
+    page, checked = pages("These explode.")[-1]
+    assert checked is not None
+    assert checked.report == CheckReport("These explode.", error=DEFECT)
     assert "secret detail" not in page
     assert "secret detail" in caplog.text
 
@@ -108,7 +109,8 @@ def test_evidence_opens_its_document_at_the_quote() -> None:
     place = SimpleNamespace(
         _data={"document": citation.document_id, "start": citation.start, "end": citation.end}
     )
-    page = Check(fake).open_source(report, place)
+    checked = Checked(report, Filters())
+    page = Check(fake).open_source(checked, place)
     assert f'<mark id="quote" tabindex="-1">{citation.quote}</mark>' in page
     fake.remove([citation.document_id])
-    assert "there is no document" in Check(fake).open_source(report, place)
+    assert "there is no document" in Check(fake).open_source(checked, place)

@@ -20,7 +20,7 @@ ORDER = (
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "generate", "claims", "statement", "rules", "verify"),
     *("langchain", "pipeline"),
-    *("sheets", "tables", "outputs", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
+    *("sheets", "tables", "outputs", "pack", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
 )
 
 # The web desk stands above all of these; its modules likewise import those before them.
@@ -43,7 +43,7 @@ DOORS = {
     "uvicorn": {"kb/web/server.py"},
     "trafilatura": {"ingest/load/html.py"},
     "pypdf": {"ingest/load/pdf.py"},
-    "docx": {"ingest/load/docx.py"},
+    "docx": {"ingest/load/docx.py", "kb/pack.py"},
     "markdown_it": {"ingest/load/markdown.py"},
     "openpyxl": {"kb/sheets.py"},
 }

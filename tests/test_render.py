@@ -39,7 +39,7 @@ EVENTS = {"data-claim", "data-next", "data-step", "data-edit"} | {
 ATTRIBUTES = EVENTS | {
     *("class", "id", "href", "dir", "role", "type", "value", "tabindex", "target", "rel"),
     *("aria-label", "aria-hidden", "aria-labelledby", "aria-busy", "aria-live"),
-    *("data-sign", "data-place", "hidden", "title"),
+    *("data-pack", "data-sign", "data-place", "hidden", "title"),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ import gradio as gr
 
 from kb import render
 from kb.errors import KBError
-from kb.types import CheckReport
-from kb.web.desk import QUIET, explained, filters_of, footer, judging
-from kb.web.draft import checked_html
+from kb.pack import FORMATS, pack
+from kb.types import CheckReport, Filters
+from kb.web.desk import QUIET, explained, filters_of, footer, judging, sent
+from kb.web.draft import checked_html, download_html
 from kb.web.source import OPEN_JS, SHOW_QUOTE_JS, Shown, open_place, panel
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ element.addEventListener('click', (event) => {
   if (claim) choose(Number(claim.dataset.claim), true);
   if (step) choose(chosen + Number(step.dataset.step), true);
   if (kind) next(kind.dataset.next);
+  const pack = event.target.closest('[data-pack]');
+  if (pack) trigger('pack', {suffix: pack.dataset.pack});
   if (event.target.closest('[data-edit]')) trigger('edit');
 });
 element.addEventListener('keydown', (event) => {
@@ -77,7 +81,28 @@ watch('value', () => {
 });
 """
 
+DOWNLOAD_JS = """
+watch('value', () => {
+  const file = element.querySelector('.download');
+  if (!file) return;
+  const content = Uint8Array.from(atob(file.dataset.content), (letter) => letter.charCodeAt(0));
+  const link = Object.assign(document.createElement('a'), {download: file.dataset.name});
+  link.href = URL.createObjectURL(new Blob([content], {type: 'application/octet-stream'}));
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  file.remove();
+});
+"""
+
 BACK_TO_DRAFT_JS = "() => requestAnimationFrame(() => document.querySelector('#draft textarea').focus())"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found for a visitor, and where it was looked for."""
+
+    report: CheckReport
+    filters: Filters
 
 
 class Check:
@@ -86,8 +111,8 @@ class Check:
     def __init__(self, kb: KnowledgeBase) -> None:
         self.kb = kb
 
-    def check(self, text: str, *limits: str | None) -> Iterator[tuple[str, CheckReport | None]]:
-        """Yield the draft with the verdicts found so far, at last with all of them and their report.
+    def check(self, text: str, *limits: str | None) -> Iterator[tuple[str, Checked | None]]:
+        """Yield the draft with the verdicts found so far, at last with all of them and the report.
 
         ``limits`` are publisher, document id, first and last date; a field that was never shown is ``None``.
         """
@@ -102,7 +127,7 @@ class Check:
             if time.monotonic() - told > EVERY_S:
                 told = time.monotonic()
                 yield checked_html(report, busy=True), None
-        yield checked_html(report), report
+        yield checked_html(report), Checked(report, filters)
 
     def read(self, file: str) -> tuple[Any, str]:
         """The text of a draft that was opened, or a sentence that says why it cannot be read."""
@@ -120,21 +145,36 @@ class Check:
         """No verdicts, no report, no open document: the form with the draft is there again."""
         return "", None, ""
 
-    def open_source(self, report: CheckReport | None, place: gr.EventData) -> str:
+    def pack(self, checked: Checked | None, wanted: gr.EventData) -> str:
+        """The evidence as a file of the kind that was asked for."""
+        suffix = str(sent(wanted).get("suffix"))
+        if checked is None or suffix not in FORMATS:
+            return ""
+        made = pack(
+            checked.report,
+            self.kb.info(),
+            self.kb.documents(),
+            suffix,
+            title="Checked text",
+            filters=checked.filters,
+        )
+        return download_html(f"evidence{suffix}", made)
+
+    def open_source(self, checked: Checked | None, place: gr.EventData) -> str:
         """The document at a citation of one of the verdicts."""
-        return open_place(self.kb, place, shown(report))
+        return open_place(self.kb, place, shown(checked))
 
 
-def shown(report: CheckReport | None) -> Shown:
+def shown(checked: Checked | None) -> Shown:
     """What the evidence of a report has quoted."""
-    claims = report.claims if report else ()
+    claims = checked.report.claims if checked else ()
     return {(c.document_id, c.start, c.end): c.quote for claim in claims for c in claim.citations}
 
 
 def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
     """Lay out the tab and join its parts."""
     checking = Check(kb)
-    report = gr.State(None)
+    found = gr.State(None)
     with gr.Row(elem_classes="desk"):
         with gr.Column(elem_classes="main-column", min_width=280):
             with gr.Column(elem_id="drafting"):
@@ -166,13 +206,15 @@ def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
                         gr.Textbox(label="Published until", placeholder="2026-04-30", min_width=140),
                     ]
             checked = gr.HTML("", elem_id="checked", js_on_load=OPEN_JS + CHECKED_JS, apply_default_css=False)
+            download = gr.HTML("", js_on_load=DOWNLOAD_JS, apply_default_css=False)
             gr.HTML(footer(kb), elem_classes="footer", js_on_load=None, apply_default_css=False)
         with gr.Column(elem_classes="beside", min_width=280):
             source = panel(elem_id="check-source")
 
-    running = start.click(checking.check, [draft, *limits], [checked, report], **QUIET)
+    running = start.click(checking.check, [draft, *limits], [checked, found], **QUIET)
     opened_file.upload(checking.read, [opened_file], [draft, checked], **QUIET)
-    edited = checked.edit(checking.edit, None, [checked, report, source], cancels=[running], **QUIET)
+    edited = checked.edit(checking.edit, None, [checked, found, source], cancels=[running], **QUIET)
     edited.then(None, js=BACK_TO_DRAFT_JS)
-    opened = checked.source(checking.open_source, [report], source, queue=False, **QUIET)
+    checked.pack(checking.pack, [found], download, **QUIET)
+    opened = checked.source(checking.open_source, [found], source, queue=False, **QUIET)
     opened.then(None, js=SHOW_QUOTE_JS)

@@ -6,23 +6,31 @@ claim is chosen is the page's affair: all evidence is there, and the script show
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 
-from kb.render import count, escape, label, problem_html, sources_html, web_address, web_link
+from kb.render import (
+    CLAIM_CLASSES,
+    claim_class,
+    count,
+    escape,
+    label,
+    problem_html,
+    sources_html,
+    web_address,
+    web_link,
+)
 from kb.types import CheckReport, Verdict
 
-SIGNS = {"contradicted": "✗", "not_found": "?", "supported": "✓", "left": "–"}
-LEGEND = {
-    "contradicted": "Contradicted",
-    "not_found": "Not found",
-    "supported": "Supported",
-    "left": "Left alone",
+PACKS = {
+    ".html": "Web page",
+    ".docx": "Word",
+    ".md": "Markdown",
+    ".csv": "CSV",
+    ".json": "JSON",
+    ".jsonld": "ClaimReview",
 }
-
-
-def kind(verdict: Verdict) -> str:
-    """The class of a claim: its verdict, or ``left`` for what is none (opinions, questions, instructions)."""
-    return verdict.verdict if verdict.kind == "claim" else "left"
+SIGNS = {"contradicted": "✗", "not_found": "?", "supported": "✓", "left": "–"}
 
 
 def checked_html(report: CheckReport, *, busy: bool = False) -> str:
@@ -32,9 +40,10 @@ def checked_html(report: CheckReport, *, busy: bool = False) -> str:
     if not report.claims:
         return _progress(report) if busy else problem_html("There is no claim to check in this text.")
     cards = "".join(_evidence(verdict, n, len(report.claims)) for n, verdict in enumerate(report.claims, 1))
+    above, below = (_progress(report), "") if busy else ("", _packs())
     return (
         f'<div class="checked" aria-busy="{str(busy).lower()}"><div class="checked-draft">'
-        f"{_progress(report) if busy else ''}{_legend(report)}{_draft(report)}</div>"
+        f"{above}{_legend(report)}{_draft(report)}{below}</div>"
         f'<section class="claim-evidence" aria-label="Evidence" aria-live="polite">{_steps()}{cards}'
         "</section></div>"
     )
@@ -50,15 +59,29 @@ def _progress(report: CheckReport) -> str:
 
 
 def _legend(report: CheckReport) -> str:
-    counts = Counter(map(kind, report.claims))
+    counts = Counter(map(claim_class, report.claims))
     items = "".join(
         f'<li><button type="button" class="legend-item {name}" data-next="{name}" '
-        f'aria-label="{LEGEND[name]}: {counts[name]}, go to the next">{_sign(name)}{LEGEND[name]} '
-        f"<b>{counts[name]}</b></button></li>"
-        for name in LEGEND
+        f'aria-label="{word}: {counts[name]}, go to the next">{_sign(name)}{word} <b>{counts[name]}</b>'
+        "</button></li>"
+        for name, word in CLAIM_CLASSES.items()
         if counts[name]
     )
     return f'<ul class="legend" aria-label="Verdicts">{items}</ul>'
+
+
+def _packs() -> str:
+    buttons = "".join(
+        f'<button type="button" class="copy" data-pack="{suffix}">{word}</button>'
+        for suffix, word in PACKS.items()
+    )
+    return f'<p class="tools packs">Take the evidence along: {buttons}</p>'
+
+
+def download_html(name: str, content: bytes) -> str:
+    """A file for the page's script to hand to the browser; nothing of it is written on the server."""
+    data = base64.b64encode(content).decode("ascii")
+    return f'<span class="download" hidden data-name="{escape(name)}" data-content="{data}"></span>'
 
 
 def _draft(report: CheckReport) -> str:
@@ -67,8 +90,8 @@ def _draft(report: CheckReport) -> str:
         name = f"{label(verdict)}: {verdict.claim}"
         parts.append(escape(report.text[done : verdict.start]))
         parts.append(
-            f'<span class="claim {kind(verdict)}" role="button" tabindex="{0 if n == 1 else -1}" '
-            f'data-claim="{n}" aria-label="{escape(name)}">{_sign(kind(verdict))}'
+            f'<span class="claim {claim_class(verdict)}" role="button" tabindex="{0 if n == 1 else -1}" '
+            f'data-claim="{n}" aria-label="{escape(name)}">{_sign(claim_class(verdict))}'
             f"{escape(verdict.claim)}</span>"
         )
         done = verdict.end
@@ -89,15 +112,15 @@ def _steps() -> str:
 
 def _evidence(verdict: Verdict, n: int, total: int) -> str:
     """The card of one claim: the verdict, why, and the quotes with their sources."""
-    key = f"claim-{n}"
+    key, css = f"claim-{n}", claim_class(verdict)
     originals = "".join(
         f"<li>{web_link(c.url, f'Source {c.n}: open the original at the quote', c.quote)}</li>"
         for c in verdict.citations
         if web_address(c.url)
     )
     return (
-        f'<article class="verdict {kind(verdict)}" id="{key}" data-place="Claim {n} of {total}" hidden>'
-        f'<h2 class="verdict-line">{_sign(kind(verdict))}{escape(label(verdict))}</h2>'
+        f'<article class="verdict {css}" id="{key}" data-place="Claim {n} of {total}" hidden>'
+        f'<h2 class="verdict-line">{_sign(css)}{escape(label(verdict))}</h2>'
         f'<p class="claimed" dir="auto">{escape(verdict.claim)}</p>'
         f'<p class="explanation">{escape(verdict.explanation)}</p>'
         f"{sources_html(verdict.citations, key)}"
