@@ -27,7 +27,6 @@ from kb.errors import Busy, KBError, SourceError, UsageError
 from kb.journal import Journal, Result, journal_path, look_into_journal, open_journal
 from kb.outputs import (
     WRITERS,
-    CitedSource,
     Output,
     Receipt,
     check_target,
@@ -38,6 +37,7 @@ from kb.outputs import (
     receipt_path,
     replacing,
     sidecar,
+    with_sources,
     writing,
 )
 from kb.tables import READS, TEXT_COLUMNS, Mode, Row, Table, digest, read_table
@@ -357,8 +357,7 @@ def _write(
         cited |= {citation["document_id"] for citation in citations_of(result)}
         if outcome(result) == "error":
             failed.append(Failure(row.id, result["error"] or "The question could not be answered."))
-    sources = tuple(_cited_source(document_id, documents) for document_id in sorted(cited))
-    receipt = replace(output.receipt, sources=sources)
+    receipt = with_sources(output.receipt, cited, documents.values())
     left = total - counts.total()
     output = replace(output, counts={status: counts[status] for status in ORDER}, left=left, receipt=receipt)
     with (
@@ -380,11 +379,6 @@ def _results(table: Table, journal: Journal, mode: Mode) -> Iterator[tuple[Row, 
             yield row, _failed(row.text, mode, row.error)
         elif (result := journal.result(row.key)) is not None:
             yield row, result
-
-
-def _cited_source(document_id: str, documents: Mapping[str, DocumentSummary]) -> CitedSource:
-    known = documents.get(document_id)
-    return CitedSource(document_id, *((known.title, known.content_hash) if known else (None, None)))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ a person has to look.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,9 +45,9 @@ class Finding:
     evidence: Candidate
 
 
-def check(text: str, find: Find, embed: Embed, odds: Odds) -> tuple[Verdict, ...]:
-    """A verdict for each statement of ``text``; what is no claim is left alone, and says so."""
-    return tuple(_verdict(text, claim, find, embed, odds) for claim in claims.split(text))
+def check(text: str, find: Find, embed: Embed, odds: Odds) -> Iterator[Verdict]:
+    """A verdict for each statement of ``text``, in its order; what is no claim is left alone, and says so."""
+    return (_verdict(text, claim, find, embed, odds) for claim in claims.split(text))
 
 
 _LEFT_ALONE = {
