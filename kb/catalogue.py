@@ -116,18 +116,67 @@ class Catalogue:
     def open(cls, folder: Path) -> Catalogue:
         """Open the catalogue in ``folder``; raises ``KnowledgeBaseError`` if it is not one of ours."""
         catalogue = cls(folder / FILE_NAME)
-        with storage_errors(catalogue.path):
-            version = catalogue.meta().get("schema")
-        if version != str(SCHEMA_VERSION):
-            raise KnowledgeBaseError(
-                f"{catalogue.path} has version {version} and this kbqa reads version {SCHEMA_VERSION}",
-                "use the kbqa that made it, or ingest into a new folder",
-            )
+        catalogue._check_version()
         return catalogue
 
     @staticmethod
     def exists(folder: Path) -> bool:
         return (folder / FILE_NAME).is_file()
+
+    @classmethod
+    def open_file(cls, path: Path) -> Catalogue:
+        """Open a copy that ``copy_to`` made; raises ``KnowledgeBaseError`` if it is no such file."""
+        with storage_errors(path):
+            catalogue = cls(path)
+            catalogue._check_version()
+        return catalogue
+
+    def _check_version(self) -> None:
+        version = self.meta().get("schema")
+        if version != str(SCHEMA_VERSION):
+            raise KnowledgeBaseError(
+                f"{self.path} has version {version} and this kbqa reads version {SCHEMA_VERSION}",
+                "use the kbqa that made it, or ingest into a new folder",
+            )
+
+    def copy_to(self, path: Path) -> None:
+        """Write the state of this moment to a new file, whoever reads or writes meanwhile."""
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
+            copy = sqlite3.connect(path)
+            try:
+                self._connection().backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+            finally:
+                copy.close()
+
+    def restore_to(self, folder: Path) -> None:
+        """Put this state in the place of the catalogue in ``folder``, in one step for its readers.
+
+        Its generation moves on from either, so that readers notice.
+        """
+        before = Catalogue.open(folder).generation() if Catalogue.exists(folder) else 0
+        path = folder / FILE_NAME
+        with storage_errors(path):
+            draft = folder / f"{FILE_NAME}.new"
+            self.copy_to(draft)
+            changed = sqlite3.connect(draft, isolation_level=None)
+            changed.execute(
+                "UPDATE meta SET value = max(CAST(value AS INTEGER), ?) + 1 WHERE key = 'generation'",
+                (before,),
+            )
+            if not path.exists():
+                changed.execute("PRAGMA journal_mode = WAL")
+                changed.close()
+                draft.replace(path)
+                return
+            there = sqlite3.connect(path, timeout=30)
+            try:
+                changed.backup(there)
+            finally:
+                there.close()
+                changed.close()
+                draft.unlink()
 
     def close(self) -> None:
         with self._lock:
@@ -470,6 +519,30 @@ class Catalogue:
 
     def _advance(self, connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
+
+    # Health
+
+    def faults(self) -> list[str]:
+        """What SQLite finds wrong with the file, at most ten; empty if it is sound."""
+        found = [row[0] for row in self._rows("PRAGMA quick_check(10)")]
+        loose = self._rows("PRAGMA foreign_key_check")
+        return [fault for fault in found if fault != "ok"] + ["rows without their document"] * bool(loose)
+
+    def passages_without_words(self) -> int:
+        """How many live passages the full-text index lacks."""
+        [[count]] = self._rows(
+            "SELECT count(*) FROM passages p JOIN documents d ON d.key = p.document"
+            " LEFT JOIN words w ON w.rowid = p.key WHERE d.live = 1 AND w.rowid IS NULL"
+        )
+        return int(count)
+
+    def index_words_anew(self) -> None:
+        """Fill the full-text index anew from the documents."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM words")
+            for (key,) in connection.execute("SELECT key FROM documents WHERE live = 1").fetchall():
+                self._index_words(connection, key)
+            self._advance(connection)
 
     def note_rebuilding(self) -> None:
         """Let readers open the vector index anew."""

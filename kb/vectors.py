@@ -38,6 +38,8 @@ _BATCH = 2000  # Chroma refuses more than about 5,400 rows in one call.
 _PAUSES = (0.05, 0.1, 0.2, 0.4)
 """Seconds between the attempts of a reader that finds the index unusable."""
 
+_TOLERANCE = 1e-2
+"""By so much a number of a vector may differ: older versions kept more digits than the catalogue does."""
 _open_paths: set[str] = set()
 _open_paths_lock = threading.Lock()
 
@@ -111,6 +113,24 @@ class VectorIndex:
         """Every key that is there, in order."""
         with self._lock, _chroma_errors(self.folder):
             return sorted(int(key) for key in self._open().get(include=[])["ids"])
+
+    def difference(
+        self, batches: Iterable[tuple[Sequence[int], NDArray[np.float32]]]
+    ) -> tuple[int, int, int]:
+        """How many of these keys are missing, how many others are there, how many have another vector."""
+        with self._lock, _chroma_errors(self.folder):
+            collection = self._open(create=False)
+            asked = missing = wrong = 0
+            for keys, vectors in batches:
+                found = collection.get(ids=[str(k) for k in keys], include=["embeddings"])
+                there = {int(key): place for place, key in enumerate(found["ids"])}
+                both = [n for n, key in enumerate(keys) if key in there]
+                stored = np.asarray(found["embeddings"], np.float32)[[there[keys[n]] for n in both]]
+                if both:
+                    wrong += int((np.abs(stored - vectors[both]).max(axis=1) > _TOLERANCE).sum())
+                asked += len(keys)
+                missing += len(keys) - len(both)
+            return missing, collection.count() - (asked - missing), wrong
 
     def is_complete(self) -> bool:
         """Whether it was once filled to the end: not lost, nor made by a run that was killed at it."""
