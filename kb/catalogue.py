@@ -13,6 +13,7 @@ Nothing outside this module knows that the engine is SQLite.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -189,7 +190,9 @@ class Catalogue:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             # Only this thread uses it; close() may be called from another one.
-            connection = sqlite3.connect(self.path, timeout=30, check_same_thread=False, isolation_level=None)
+            connection = sqlite3.connect(
+                self._address(), uri=True, timeout=30, check_same_thread=False, isolation_level=None
+            )
             connection.create_function("casefold", 1, lambda s: s and s.casefold(), deterministic=True)
             with storage_errors(self.path):
                 connection.execute("PRAGMA foreign_keys = ON")
@@ -201,6 +204,15 @@ class Catalogue:
                     self._connections.pop(thread).close()
                 self._connections[threading.current_thread()] = connection
         return connection
+
+    def _address(self) -> str:
+        """The file as SQLite is to open it; where its folder cannot be written to, it must not try to."""
+        address = self.path.absolute().as_uri()
+        if os.access(self.path.parent, os.W_OK) or not self.path.exists():
+            return address
+        # With a log beside it somebody writes from elsewhere; without one the file is all there is.
+        log = self.path.with_name(f"{self.path.name}-wal")
+        return f"{address}?{'mode=ro' if log.exists() else 'immutable=1'}"
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """All rows of a query; what SQLite says of a damaged file is a ``StorageError``."""

@@ -25,7 +25,7 @@ from kb.embed import Embedder, load_embedder
 from kb.errors import Busy, EmbedderMismatch, KBError, NoKnowledgeBase, StorageError
 from kb.settings import Settings
 from kb.types import Document, Passage
-from kb.vectors import COMPLETE_NAME, FOLDER_NAME, VectorIndex
+from kb.vectors import COMPLETE_NAME, FOLDER_NAME, ReadOnlyIndex, VectorIndex
 
 LOCK_NAME = "writer.lock"
 HOLDER_NAME = "writer.json"
@@ -74,7 +74,12 @@ class Store:
             catalogue.close()
             raise
         dimension = int(catalogue.meta()["dimension"])
-        vectors = VectorIndex(folder / FOLDER_NAME, embedder=embedder.name, dimension=dimension)
+        index = folder / FOLDER_NAME
+        vectors = (
+            VectorIndex(index, embedder=embedder.name, dimension=dimension)
+            if os.access(folder, os.W_OK)
+            else ReadOnlyIndex(index, catalogue.every_vector, embedder=embedder.name, dimension=dimension)
+        )
         return cls(folder, catalogue, vectors, embedder)
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ import itertools
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -30,6 +30,9 @@ from kb.errors import KBError, StorageError
 if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
+
+Batches = Iterable[tuple[Sequence[int], NDArray[np.float32]]]
+"""Keys with their vectors of length 1, shape (keys, dimension), batch by batch."""
 
 FOLDER_NAME = "chroma"
 COMPLETE_NAME = "complete"
@@ -114,9 +117,7 @@ class VectorIndex:
         with self._lock, _chroma_errors(self.folder):
             return sorted(int(key) for key in self._open().get(include=[])["ids"])
 
-    def difference(
-        self, batches: Iterable[tuple[Sequence[int], NDArray[np.float32]]]
-    ) -> tuple[int, int, int]:
+    def difference(self, batches: Batches) -> tuple[int, int, int]:
         """How many of these keys are missing, how many others are there, how many have another vector."""
         with self._lock, _chroma_errors(self.folder):
             collection = self._open(create=False)
@@ -136,7 +137,7 @@ class VectorIndex:
         """Whether it was once filled to the end: not lost, nor made by a run that was killed at it."""
         return (self.folder / COMPLETE_NAME).is_file()
 
-    def rebuild(self, batches: Iterable[tuple[Sequence[int], NDArray[np.float32]]]) -> None:
+    def rebuild(self, batches: Batches) -> None:
         """Put a new index of these keys and vectors in the place of the old one, whatever state that is in.
 
         It is built beside the old one, so that readers find one of the two whole at any moment.
@@ -199,6 +200,33 @@ class VectorIndex:
                 embedding_function=None,
             )
         return self._collection
+
+
+class ReadOnlyIndex(VectorIndex):
+    """An exact search over vectors at hand, where the folder cannot be written to: Chroma would have to."""
+
+    def __init__(
+        self, folder: Path, batches: Callable[[], Batches], *, embedder: str, dimension: int
+    ) -> None:
+        super().__init__(folder, embedder=embedder, dimension=dimension)
+        self._batches = batches
+        self._loaded: tuple[int, NDArray[np.int64], NDArray[np.float32]] | None = None
+
+    def nearest(self, vector: NDArray[np.float32], limit: int, *, generation: int) -> list[tuple[int, float]]:
+        with self._lock:
+            if self._loaded is None or self._loaded[0] != generation:
+                parts = [(np.array(keys), vectors) for keys, vectors in self._batches()]
+                if not parts:
+                    return []
+                keys, vectors = (np.concatenate(column) for column in zip(*parts, strict=True))
+                self._loaded = generation, keys, vectors
+            _, keys, vectors = self._loaded
+            similarity = vectors @ vector
+            best = np.lexsort((keys, -similarity))[:limit]
+            return [(int(keys[n]), min(1.0, max(-1.0, float(similarity[n])))) for n in best]
+
+    def close(self) -> None:
+        self._loaded = None
 
 
 def _unused_spelling(folder: Path) -> str:
