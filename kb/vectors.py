@@ -203,7 +203,7 @@ class VectorIndex:
 
 
 class ReadOnlyIndex(VectorIndex):
-    """An exact search over vectors at hand, where the folder cannot be written to: Chroma would have to."""
+    """An exact search over the catalogue's vectors, for a folder that cannot be written to, as Chroma must."""
 
     def __init__(
         self, folder: Path, batches: Callable[[], Batches], *, embedder: str, dimension: int
@@ -224,6 +224,9 @@ class ReadOnlyIndex(VectorIndex):
             similarity = vectors @ vector
             best = np.lexsort((keys, -similarity))[:limit]
             return [(int(keys[n]), min(1.0, max(-1.0, float(similarity[n])))) for n in best]
+
+    def difference(self, batches: Batches) -> tuple[int, int, int]:
+        return 0, 0, 0  # they are the catalogue's own
 
     def close(self) -> None:
         self._loaded = None

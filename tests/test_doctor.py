@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable
 from datetime import date
@@ -146,6 +148,19 @@ def test_the_command(folder: Path, kbqa: Callable[..., Any]) -> None:
     assert "is gone" in done.stdout
     done = kbqa("doctor", "--repair", "--json", "--kb", folder)
     assert json.loads(done.stdout)["sound"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_asked_all_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = answer(folder)
+    kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and may(path, mode))
+    monkeypatch.setitem(sys.modules, "chromadb", None)  # it would write
+    assert answer(folder) == before
+    assert health(folder).findings == ()
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == kept
 
 
 # --------------------------------------------------------------------------- backup and restoring
