@@ -203,7 +203,7 @@ class VectorIndex:
 
 
 class ReadOnlyIndex(VectorIndex):
-    """An exact search over the catalogue's vectors, for a folder that cannot be written to, as Chroma must."""
+    """An exact search over the catalogue's vectors, for a folder that cannot be written to: Chroma must."""
 
     def __init__(
         self, folder: Path, batches: Callable[[], Batches], *, embedder: str, dimension: int
