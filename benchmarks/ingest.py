@@ -1,7 +1,8 @@
 """How fast a newsroom's articles go in: ``python -m benchmarks.ingest [--articles N] [--compare N]``.
 
-The articles (Markdown, about 4,000 characters each) come from a seeded generator, the same in every run. Printed are a first ingestion, one in which nothing has changed, and one in which one article in a hundred
-has. ``--compare N`` embeds the first N passages with sentence-transformers in the same run.
+The articles (Markdown, about 4,000 characters each) come from a seeded generator, the same in every run.
+Printed are a first ingestion, one in which nothing has changed, and one in which an article in 100 has.
+``--compare N`` embeds the first N passages with sentence-transformers in the same run.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def article(seed: int, edition: int = 0) -> str:
             parts.append(f"\n\n## What {chance.choice(NAMES)} found in {chance.choice(PLACES)}\n\n")
         parts.append(
             f"{chance.choice(THINGS).capitalize()} in {chance.choice(PLACES)} {chance.choice(DEEDS)} "
-            f"{chance.choice(CAUSES)}, said {chance.choice(NAMES)} on {chance.randint(1, 28)} March, and it cost "
+            f"{chance.choice(CAUSES)}, said {chance.choice(NAMES)} on {chance.randint(1, 28)} March. It cost "
             f"{chance.randint(2, 990)},{chance.randint(0, 999):03} euros. "
         )
         if chance.random() < 0.25:
