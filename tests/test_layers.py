@@ -17,19 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
     *("types", "errors", "settings", "text", "render", "page"),
-    *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
-    *(
-        "reader",
-        "question",
-        "about",
-        "extract",
-        "generate",
-        "claims",
-        "statement",
-        "rules",
-        "weigh",
-        "verify",
-    ),
+    *("catalogue", "vectors", "minilm", "embed", "store", "doctor", "backup", "spelling", "retrieve"),
+    *("reader", "question", "about", "extract", "generate", "claims", "statement", "rules", "weigh"),
+    "verify",
     *("langchain", "pipeline"),
     *("sheets", "tables", "journal", "outputs", "pack", "batch", "compare", "evaluate", "suggest", "cli"),
     "__main__",
