@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +27,6 @@ from kb.errors import Busy, KBError, SourceError, UsageError
 from kb.journal import Journal, Result, journal_path, look_into_journal, open_journal
 from kb.outputs import (
     WRITERS,
-    CitedSource,
     Output,
     Receipt,
     check_target,
@@ -38,6 +37,7 @@ from kb.outputs import (
     receipt_path,
     replacing,
     sidecar,
+    with_sources,
     writing,
 )
 from kb.tables import READS, TEXT_COLUMNS, Mode, Row, Table, digest, read_table
@@ -185,7 +185,7 @@ def run_batch(
         if file_hash(source) != list_hash:
             raise SourceError(f"{source} changed during the run", "run the same command again")
         output = Output(TITLES[mode].format(source.name), mode, table.columns, {}, receipt, table.mark)
-        report = _write(target, table, total, past, output, {d.id: d for d in documents})
+        report = _write(target, table, total, past, output, documents)
     if not (journal or report.failed or report.left):
         kept.unlink()
     return replace(report, resumed=resumed, seconds=time.perf_counter() - started)
@@ -346,7 +346,7 @@ def _write(
     total: int,
     journal: Journal,
     output: Output,
-    documents: Mapping[str, DocumentSummary],
+    documents: Iterable[DocumentSummary],
 ) -> BatchReport:
     """Write the whole output in one visible step and count what it holds."""
     counts: Counter[str] = Counter()
@@ -357,8 +357,7 @@ def _write(
         cited |= {citation["document_id"] for citation in citations_of(result)}
         if outcome(result) == "error":
             failed.append(Failure(row.id, result["error"] or "The question could not be answered."))
-    sources = tuple(_cited_source(document_id, documents) for document_id in sorted(cited))
-    receipt = replace(output.receipt, sources=sources)
+    receipt = with_sources(output.receipt, cited, documents)
     left = total - counts.total()
     output = replace(output, counts={status: counts[status] for status in ORDER}, left=left, receipt=receipt)
     with (
@@ -380,11 +379,6 @@ def _results(table: Table, journal: Journal, mode: Mode) -> Iterator[tuple[Row, 
             yield row, _failed(row.text, mode, row.error)
         elif (result := journal.result(row.key)) is not None:
             yield row, result
-
-
-def _cited_source(document_id: str, documents: Mapping[str, DocumentSummary]) -> CitedSource:
-    known = documents.get(document_id)
-    return CitedSource(document_id, *((known.title, known.content_hash) if known else (None, None)))
 
 
 @contextmanager

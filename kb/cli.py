@@ -25,18 +25,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kb import __version__
-from kb.errors import KBError, NoSuchDocument, SourceError, UsageError
+from kb.errors import KBError, NoSuchDocument, UsageError
 
 if TYPE_CHECKING:
     from kb.batch import BatchPlan, BatchReport, Progress
     from kb.pipeline import KnowledgeBase
     from kb.settings import Settings
     from kb.tables import Mode
-    from kb.types import Failure, Filters, IngestReport
+    from kb.types import CheckReport, Failure, Filters, IngestReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
-PLAIN_TEXT = ("", ".txt", ".text", ".md", ".markdown")
 NAMED_FAILURES = 20
 
 
@@ -212,23 +211,42 @@ def ask(run: Run, question: tuple[str, ...], top: int | None, filters: Filters) 
 @click.option(
     "--file", "draft", type=click.Path(path_type=Path), metavar="DRAFT", help="Check this file instead."
 )
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="PACK",
+    help="Write the evidence to this file.",
+)
 @_filtered
 @_shared
 @click.pass_obj
-def check(run: Run, text: tuple[str, ...], draft: Path | None, filters: Filters) -> int:
+def check(run: Run, text: tuple[str, ...], draft: Path | None, target: Path | None, filters: Filters) -> int:
     """Check the claims of a text or draft.
 
     "-" reads the text from stdin.
+
+    PACK is .html, .md, .docx, .csv, .json or .jsonld (ClaimReview of schema.org): every claim with its
+    verdict, every quote with its source, its place and the hash of the source.
     """
+    from ingest.draft import read_draft
     from kb.render import check_text
 
     if text and draft:
         raise UsageError("there is both a text and a file to check", "give one of them")
-    claims = _read_draft(draft) if draft else _words(text, "text", "check")
+    claims = read_draft(draft) if draft else _words(text, "text", "check")
+    if target:
+        from kb.pack import suffix_of
+
+        suffix_of(target)  # before the work, not after it
     with run.library() as kb:
         report = kb.check(claims, filters=filters)
-    if report.error and not run.json:
-        raise KBError(report.error)
+        if report.error and not run.json:
+            raise KBError(report.error)
+        if target and not report.error:
+            _write_pack(kb, report, filters, target, draft.name if draft else "Checked text")
+            run.say(f"Written to {target}.")
     run.put(report, lambda: check_text(report))
     return 1 if report.error else 0
 
@@ -496,6 +514,15 @@ def serve(run: Run, host: str | None, port: int | None) -> None:
     app.main(settings)
 
 
+def _write_pack(kb: KnowledgeBase, report: CheckReport, filters: Filters, target: Path, title: str) -> None:
+    from kb.outputs import replacing
+    from kb.pack import pack, suffix_of
+
+    made = pack(report, kb.info(), kb.documents(), suffix_of(target), title=title, filters=filters)
+    with replacing(target) as file:
+        file.write_bytes(made)
+
+
 # --- what commands read and print --------------------------------------------------------------------
 
 
@@ -510,21 +537,6 @@ def _words(arguments: tuple[str, ...], noun: str, command: str) -> str:
     if not text:
         raise UsageError(f"there is no {noun}", f'write it after the command: kbqa {command} "…"')
     return text
-
-
-def _read_draft(path: Path) -> str:
-    """The text of a draft; plain text is taken letter by letter, other formats as ingestion reads them."""
-    if path.suffix.lower() in PLAIN_TEXT:
-        from kb.tables import decode
-
-        return decode(path.read_bytes())
-    from ingest.load import load
-
-    loaded = load(path, path.name)
-    if not loaded.documents:
-        reason = loaded.failures[0].error if loaded.failures else "it holds no text"
-        raise SourceError(f"{path} cannot be read ({reason})", "save it as .txt, .md, .docx, .html or .pdf")
-    return "\n\n".join(document.text for document in loaded.documents)
 
 
 def _print(text: str) -> None:

@@ -14,9 +14,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -91,6 +91,18 @@ def new_receipt(
         library_hash=digest(hashes),
         settings=settings,
     )
+
+
+def with_sources(receipt: Receipt, cited: Collection[str], documents: Iterable[DocumentSummary]) -> Receipt:
+    """The receipt with the title and the hash of each document that was cited, in the order of their ids."""
+    known = {document.id: document for document in documents if document.id in cited}
+    sources = (
+        CitedSource(name, known[name].title, known[name].content_hash)
+        if name in known
+        else CitedSource(name, None, None)
+        for name in sorted(cited)
+    )
+    return replace(receipt, sources=tuple(sources))
 
 
 def receipt_path(target: Path) -> Path:
@@ -333,11 +345,7 @@ def _markdown(path: Path, output: Output) -> Iterator[Put]:
             file.write(f"\n{_row_markdown(number, row, result, output.mode)}\n")
 
         yield put
-        lines = (
-            " — ".join(f"`{cell}`" if i == 2 else render.escape_markdown(cell) for i, cell in enumerate(line))
-            for line in _receipt_lines(output.receipt)
-        )
-        file.write("\n## Receipt\n\n" + "\n".join(f"- {line}" for line in lines) + "\n")
+        file.write(f"\n## Receipt\n\n{receipt_lines(output.receipt)}\n")
 
 
 def _row_markdown(number: int, row: Row, result: Result, mode: Mode) -> str:
@@ -371,6 +379,15 @@ def receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
         ("Embedder", receipt.embedder or "unknown"),
         *((name.capitalize(), _cell(value)) for name, value in settings.items()),
     ]
+
+
+def receipt_lines(receipt: Receipt) -> str:
+    """A receipt as a list in Markdown."""
+    lines = (
+        " — ".join(f"`{cell}`" if i == 2 else render.escape_markdown(cell) for i, cell in enumerate(line))
+        for line in _receipt_lines(receipt)
+    )
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _receipt_lines(receipt: Receipt) -> Iterator[tuple[str, ...]]:

@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from kb.render import (
+    CLAIM_CLASSES,
     REFUSAL,
-    VERDICTS,
     answer_html,
     cites_html,
+    claim_class,
     closest_html,
     escape,
     evidence_html,
     excerpt,
+    label,
 )
-from kb.types import Answer, CheckReport
+from kb.types import Answer, CheckReport, Verdict
 
 STATUSES: Mapping[str, str] = {
     "answered": "Answered",
     "not_found": "Not found",
     "error": "Failed",
-    **VERDICTS,
+    **CLAIM_CLASSES,
     "right": "Right",
     "wrong": "Wrong",
     "unjudged": "Not judged",
@@ -161,6 +163,28 @@ def answer_row(
     return _row(n, name, answer.question, judged or answer.status, confidence, inner, carried)
 
 
+def draft_html(report: CheckReport) -> str:
+    """A checked text with its claims marked; each leads to its ``claim_row``."""
+    parts, done = [], 0
+    for n, verdict in enumerate(report.claims, 1):
+        parts.append(escape(report.text[done : verdict.start]))
+        parts.append(
+            f'<a class="claim {claim_class(verdict)}" href="#r{n}" title="{label(verdict)}">'
+            f"{escape(verdict.claim)}<sup>{n}</sup></a>"
+        )
+        done = verdict.end
+    return f'<p class="draft" dir="auto">{"".join(parts)}{escape(report.text[done:])}</p>\n'
+
+
+def claim_row(n: int, verdict: Verdict) -> str:
+    """One claim of a checked text: the verdict, why, and the quotes with their sources."""
+    inner = f'<p class="explanation">{escape(verdict.explanation)}</p>'
+    inner += evidence_html(verdict.citations, f"r{n}")
+    status = claim_class(verdict)
+    confidence = None if status == "left" else verdict.confidence
+    return _row(n, str(n), verdict.claim, status, confidence, inner, {})
+
+
 def check_row(n: int, name: str, report: CheckReport, carried: Mapping[str, str]) -> str:
     """One text of a list with the verdict on each of its claims."""
     verdicts = [claim.verdict for claim in report.claims]
@@ -226,12 +250,12 @@ def progress_html(
 ) -> str:
     """How many rows of a list are done, and how they came out."""
     numbers = ", ".join(f"{count:,} {escape(what)}" for what, count in counts if count)
-    label = f"{done:,} of {total:,} rows" if total else "Reading the list"
+    rows = f"{done:,} of {total:,} rows" if total else "Reading the list"
     role = ' role="status"' if ended else ""  # told aloud once, not twice a second
+    bar = f'<progress aria-label="Rows done" max="{max(total, 1)}" value="{done}"></progress>'
     return (
-        f'<div class="progress"{role}><progress aria-label="Rows done" max="{max(total, 1)}" value="{done}">'
-        f"</progress><p><strong>{label}</strong>{': ' if numbers else '.'}{numbers}{'.' if numbers else ''} "
-        f"{escape(told)}</p></div>"
+        f'<div class="list-progress"{role}>{bar}<p><strong>{rows}</strong>'
+        f"{': ' if numbers else '.'}{numbers}{'.' if numbers else ''} {escape(told)}</p></div>"
     )
 
 
@@ -315,6 +339,13 @@ output { color: var(--soft); font-size: .875rem; }
 .badge { color: var(--open); }
 .badge:is(.answered, .supported, .right) { color: var(--good); }
 .badge:is(.error, .contradicted, .wrong) { color: var(--bad); }
+.draft { font: 400 1.2rem/1.7 var(--serif); white-space: pre-wrap; }
+.draft .claim { color: inherit; text-decoration: underline 2px var(--tone); text-underline-offset: 4px; }
+.draft .contradicted { --tone: var(--bad); text-decoration-style: double; text-decoration-thickness: 1px; }
+.draft .not_found { --tone: var(--open); text-decoration-style: dashed; }
+.draft .supported { --tone: var(--good); }
+.draft .left { text-decoration: none; }
+.draft sup { font: 600 .65rem/1 system-ui, sans-serif; margin-left: .15em; }
 .answer-text { font: 400 1.2rem/1.6 var(--serif); white-space: pre-line; margin: .2rem 0; }
 .sentence.unsupported { text-decoration: underline dotted var(--bad); text-underline-offset: 4px; }
 .cite { margin-left: .2em; padding: .1em .35em; font: 600 .72rem/1 system-ui, sans-serif;

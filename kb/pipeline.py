@@ -10,7 +10,7 @@ Safe to share among threads. A question always sees what other processes ingeste
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -25,7 +25,7 @@ from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
 from kb.store import Store
-from kb.types import Answer, CheckReport, Document, DocumentSummary, Filters, Hit, Turn
+from kb.types import Answer, CheckReport, Document, DocumentSummary, Filters, Hit, Turn, Verdict
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
@@ -149,15 +149,19 @@ class KnowledgeBase:
     def check(self, text: str, *, filters: Filters = NO_FILTERS) -> CheckReport:
         """Judge every claim of a text against the documents."""
         started = time.perf_counter()
+        try:
+            claims = tuple(self.verdicts(text, filters=filters))
+        except UsageError as error:
+            return CheckReport(text=text, error=str(error))
+        return CheckReport(text=text, claims=claims, seconds=time.perf_counter() - started)
+
+    def verdicts(self, text: str, *, filters: Filters = NO_FILTERS) -> Iterator[Verdict]:
+        """The verdicts of ``check`` one by one, as they are found; ``UsageError`` for what cannot be one."""
 
         def find(claim: str) -> Sequence[Hit]:
             return self._hits(analyse(claim), filters, extract.READ)[0]
 
-        try:
-            claims = verify.check(_usable(text, "text", limit=200_000), find, self._embed)
-        except UsageError as error:
-            return CheckReport(text=text, error=str(error))
-        return CheckReport(text=text, claims=claims, seconds=time.perf_counter() - started)
+        yield from verify.check(_usable(text, "text", limit=200_000), find, self._embed)
 
     def _understand(self, text: str, history: Sequence[Turn]) -> tuple[Question, tuple[str, ...]]:
         _usable(text, "question", limit=MAX_CHARACTERS)

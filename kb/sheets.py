@@ -94,7 +94,7 @@ def new_workbook(path: Path) -> Iterator[Any]:
     book.properties.creator = "kbqa"
     book.properties.created = book.properties.modified = datetime(*NO_TIME)
     yield book
-    with _TimelessArchive(path, "w", ZIP_DEFLATED) as archive:
+    with TimelessArchive(path, "w", ZIP_DEFLATED) as archive:
         ExcelWriter(book, archive).write_data()
 
 
@@ -135,7 +135,7 @@ def _written(value: object) -> Any:
     return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 2] + " …"
 
 
-class _TimelessArchive(ZipFile):
+class TimelessArchive(ZipFile):
     """A zip archive in which nothing has a time."""
 
     def writestr(self, name: Any, data: Any, *_: Any, **__: Any) -> None:  # type: ignore[override]

@@ -9,7 +9,7 @@ claim open is ``not_found``, and a person has to look.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,9 +50,9 @@ class Finding:
     evidence: Candidate
 
 
-def check(text: str, find: Find, embed: Embed) -> tuple[Verdict, ...]:
-    """A verdict for each statement of ``text``; what is no claim is left alone, and says so."""
-    return tuple(_verdict(text, claim, find, embed) for claim in claims.split(text))
+def check(text: str, find: Find, embed: Embed) -> Iterator[Verdict]:
+    """A verdict for each statement of ``text``, in its order; what is no claim is left alone, and says so."""
+    return (_verdict(text, claim, find, embed) for claim in claims.split(text))
 
 
 _LEFT_ALONE = {

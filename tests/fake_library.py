@@ -25,6 +25,7 @@ from kb.types import (
     DocumentSummary,
     Filters,
     Hit,
+    Judgement,
     Passage,
     Section,
     Sentence,
@@ -161,12 +162,24 @@ class FakeLibrary:
         return tuple(replace(hit, rank=rank) for rank, hit in enumerate(scored[: top or 10], 1))
 
     def check(self, text: str, *, filters: Filters = Filters()) -> CheckReport:
-        answer = self.ask(text, filters=filters)
-        if answer.status == "answered":
-            verdict = Verdict(text, 0, len(text), "supported", 0.9, "The source says so.", answer.citations)
-        else:
-            verdict = Verdict(text, 0, len(text), "not_found", 0.5, "Nothing speaks of it.")
-        return CheckReport(text, (verdict,), 0.01)
+        return CheckReport(text, tuple(self.verdicts(text, filters=filters)), 0.01)
+
+    def verdicts(self, text: str, *, filters: Filters = Filters()) -> Iterator[Verdict]:
+        """A sentence with another number than the nearest one is contradicted."""
+        for found in re.finditer(r"\S[^.!?\n]*[.!?]?", text):
+            claim, (start, end) = found.group(), found.span()
+            if claim.endswith("?"):
+                why = "This is a question, not a claim; it was not checked."
+                yield Verdict(claim, start, end, "not_found", 1.0, why, kind="question")
+                continue
+            answer = self.ask(claim, filters=filters)
+            if answer.status != "answered":
+                yield Verdict(claim, start, end, "not_found", 0.5, "Nothing speaks of it.")
+                continue
+            same = set(re.findall(r"\d+", claim)) <= set(re.findall(r"\d+", answer.text))
+            verdict: Judgement = "supported" if same else "contradicted"
+            why = "The source says so." if same else "The source has another number."
+            yield Verdict(claim, start, end, verdict, 0.9, why, answer.citations)
 
     def documents(self) -> list[DocumentSummary]:
         return [

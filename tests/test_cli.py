@@ -589,3 +589,16 @@ def test_filters_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     click.command(command).main(arguments, standalone_mode=False)
     assert seen == [Filters(("A", "B"), ("d",), "2026-01-01", "2026-02-28")]
+
+
+def test_check_writes_an_evidence_pack(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "draft.txt").write_text("The harbour bridge was closed to lorries on 3 March 2026.")
+    for name in ("pack.html", "pack.docx", "pack.jsonld"):
+        done = kbqa("check", "--file", "draft.txt", "-o", name, "--kb", library_folder)
+        assert done.returncode == 0, done.stderr
+        assert f"Written to {name}." in done.stderr
+        assert done.stdout.startswith("Supported: ")
+    assert "closed to lorries" in (tmp_path / "pack.html").read_text(encoding="utf-8")
+    refused = kbqa("check", "x.", "-o", "pack.pdf", "--kb", library_folder)
+    assert refused.returncode == 2
+    assert "pack.pdf cannot be written" in one_sentence(refused.stderr)

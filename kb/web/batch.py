@@ -115,14 +115,13 @@ def _citations(result: Result) -> tuple[Citation, ...]:
 # --- what is shown -----------------------------------------------------------------------------------
 
 
-def intro_html(settings: Settings) -> str:
+def lead(settings: Settings) -> str:
     """What the tab is for, and what becomes of a list."""
     return (
-        '<section class="intro"><h2>Answer a list</h2><p>Hand in a spreadsheet or a text file with a '
-        "question or a claim in each row, and take it away with answers, quotes and sources beside each. "
-        f"Other columns are carried through. At most {settings.upload_rows:,} rows and "
-        f"{settings.upload_megabytes} MB. Lists stay on the machine that runs kbqa, where only this browser "
-        f"can reach them, for {settings.upload_days} days.</p></section>"
+        "Hand in a spreadsheet or a text file with a question or a claim in each row, and take it away with "
+        "answers, quotes and sources beside each. Other columns are carried through. At most "
+        f"{settings.upload_rows:,} rows and {settings.upload_megabytes} MB. Lists stay on the machine that "
+        f"runs kbqa, where only this browser can reach them, for {settings.upload_days} days."
     )
 
 
@@ -192,7 +191,11 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
     secret = gr.BrowserState("", storage_key="kbqa-lists", secret="kbqa-lists")
     with gr.Row(elem_classes="desk"):
         with gr.Column(elem_id="batch", elem_classes="main-column", min_width=280):
-            gr.HTML(intro_html(kb.settings), js_on_load=None, apply_default_css=False)
+            gr.HTML(
+                render.heading_html("Answer a list", lead(kb.settings)),
+                js_on_load=None,
+                apply_default_css=False,
+            )
             upload = gr.File(
                 label="Your list", file_types=list(READS), elem_id="list", height=140, interactive=True
             )

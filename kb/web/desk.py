@@ -6,7 +6,8 @@ Nothing here holds the state of a visitor.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kb import render
@@ -32,16 +33,13 @@ log = logging.getLogger(__name__)
 def reply(
     kb: KnowledgeBase, question: str, history: Sequence[Turn] = (), filters: Filters | None = None
 ) -> Answer:
-    """An ``Answer`` whatever happens; a defect is logged with its traceback and named as one."""
+    """An ``Answer`` whatever happens: a failure is a sentence in it."""
     if len(question) > QUESTION_LIMIT:
         return Answer(question[:200] + " …", "error", error=too_long("question", question, QUESTION_LIMIT))
     try:
         return kb.ask(question, filters=filters or Filters(), history=history)
-    except KBError as error:
-        return Answer(question, "error", error=str(error))
-    except Exception:  # the visitor gets a sentence, the log gets the traceback
-        log.exception("a question failed")
-        return Answer(question, "error", error=DEFECT)
+    except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
+        return Answer(question, "error", error=explained(error))
 
 
 def judge(kb: KnowledgeBase, text: str, filters: Filters | None = None) -> CheckReport:
@@ -50,11 +48,30 @@ def judge(kb: KnowledgeBase, text: str, filters: Filters | None = None) -> Check
         return CheckReport("", error=too_long("text", text, TEXT_LIMIT))
     try:
         return kb.check(text, filters=filters or Filters())
-    except KBError as error:
-        return CheckReport(text, error=str(error))
-    except Exception:
-        log.exception("a check failed")
-        return CheckReport(text, error=DEFECT)
+    except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
+        return CheckReport(text, error=explained(error))
+
+
+def judging(kb: KnowledgeBase, text: str, filters: Filters) -> Iterator[CheckReport]:
+    """The same claim by claim: reports that grow, the last of which is whole or has an error."""
+    if len(text) > TEXT_LIMIT:
+        yield CheckReport("", error=too_long("text", text, TEXT_LIMIT))
+        return
+    report = CheckReport(text)
+    try:
+        for verdict in kb.verdicts(text, filters=filters):
+            report = replace(report, claims=(*report.claims, verdict))
+            yield report
+    except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
+        yield CheckReport(text, error=explained(error))
+
+
+def explained(error: Exception) -> str:
+    """What went wrong, for the visitor; the traceback of a defect goes to the log."""
+    if isinstance(error, KBError):
+        return str(error)
+    log.error("a request failed", exc_info=error)
+    return DEFECT
 
 
 def footer(kb: KnowledgeBase) -> str:

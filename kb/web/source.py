@@ -38,6 +38,7 @@ element.addEventListener('click', (event) => {
 
 PANEL_JS = """
 const close = () => {
+  element.querySelector('.panel').remove();  // at once: what it hid can take the focus
   trigger('close');
   if (window.kbqaOpener && window.kbqaOpener.isConnected) window.kbqaOpener.focus();
 };
