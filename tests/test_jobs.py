@@ -140,7 +140,7 @@ def test_a_stopped_list_can_be_taken_away_and_goes_on(tmp_path: Path, settings: 
         time.sleep(0.005)
     jobs.stop("me")
     library.gate.release()
-    assert "Stopped: 2 rows are left." in progress_html(ended(job))
+    assert "Stopped, with 2 rows left." in progress_html(ended(job))
     assert len(rows(job.target)) == 3
     library.gate.release(2)
     again = ended(Jobs(library, settings).start("me", path, "ask", ".csv"))  # also after a new start

@@ -131,7 +131,7 @@ def preview_html(found: Preview) -> str:
     columns = dict(found.understood)
     text = columns.pop("text", found.columns[0])
     carried = [name for name in found.columns if name not in found.understood.values()]
-    facts = [f"{found.rows:,} {noun}{'' if found.rows == 1 else 's'} in the column “{text}”."]
+    facts = [f"{render.count(found.rows, noun)} in the column “{text}”."]
     if columns:
         facts.append(f"Also understood: {', '.join(columns.values())}.")
     if carried:
@@ -160,9 +160,9 @@ def progress_html(job: Job) -> str:
     counts += [("failed", len(report.failed))]
     told = f"Done in {render.duration(report.seconds)}."
     if report.left:
-        told = f"Stopped: {report.left:,} rows are left. Start again to go on; what is done is kept."
+        told = f"Stopped, with {render.count(report.left, 'row')} left. Start again to go on."
     if report.resumed:
-        told += f" {report.resumed:,} rows were there from an earlier run."
+        told += f" {render.count(report.resumed, 'row')} from an earlier run."
     return page.progress_html(report.done, report.done + report.left, told, counts, ended=True)
 
 
@@ -190,7 +190,7 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
     """Lay out the tab and join its parts."""
     secret = gr.BrowserState("", storage_key="kbqa-lists", secret="kbqa-lists")
     with gr.Row(elem_classes="desk"):
-        with gr.Column(elem_id="batch", elem_classes="main-column", min_width=280):
+        with gr.Column(elem_id="lists", elem_classes="main-column", min_width=280):
             gr.HTML(
                 render.heading_html("Answer a list", lead(kb.settings)),
                 js_on_load=None,
