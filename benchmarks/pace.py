@@ -1,4 +1,4 @@
-"""How fast a list is answered: ``python -m benchmarks.pace [ROWS] [WORKERS ...]`` (1,000 rows; 1 and 2 workers).
+"""How fast a list is answered: ``python -m benchmarks.pace [ROWS] [WORKERS ...]`` (1,000 rows; 1, 2 workers).
 
 The rows are ``seeds/questions.csv`` and what ``kbqa eval --suggest`` drafts from ``seeds/``, over and over:
 no answer is kept from one row to the next, so a question costs the same each time. The models are loaded
