@@ -250,12 +250,12 @@ def progress_html(
 ) -> str:
     """How many rows of a list are done, and how they came out."""
     numbers = ", ".join(f"{count:,} {escape(what)}" for what, count in counts if count)
-    label = f"{done:,} of {total:,} rows" if total else "Reading the list"
+    rows = f"{done:,} of {total:,} rows" if total else "Reading the list"
     role = ' role="status"' if ended else ""  # told aloud once, not twice a second
+    bar = f'<progress aria-label="Rows done" max="{max(total, 1)}" value="{done}"></progress>'
     return (
-        f'<div class="progress"{role}><progress aria-label="Rows done" max="{max(total, 1)}" value="{done}">'
-        f"</progress><p><strong>{label}</strong>{': ' if numbers else '.'}{numbers}{'.' if numbers else ''} "
-        f"{escape(told)}</p></div>"
+        f'<div class="list-progress"{role}>{bar}<p><strong>{rows}</strong>'
+        f"{': ' if numbers else '.'}{numbers}{'.' if numbers else ''} {escape(told)}</p></div>"
     )
 
 

@@ -26,7 +26,7 @@ ORDER = (
 )
 
 # The web desk stands above all of these; its modules likewise import those before them.
-WEB = ("desk", "source", "draft", "ask", "check", "jobs", "batch", "api", "frame", "server")
+WEB = ("desk", "source", "draft", "jobs", "ask", "check", "batch", "api", "frame", "server")
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {
