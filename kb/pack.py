@@ -244,7 +244,7 @@ def _quotation(cited: Mapping[str, Any]) -> dict[str, Any]:
         "author": cited["author"] and {"@type": "Person", "name": cited["author"]},
         "datePublished": cited["published"],
         "url": cited["url"],
-        "identifier": _property("sha256", cited["content_hash"]),
+        "identifier": _property("content_hash", cited["content_hash"]),
     }
     return {
         "@type": "Quotation",

@@ -278,7 +278,10 @@ output { color: var(--soft); font-size: .875rem; }
 .draft .left { text-decoration: none; }
 .draft sup { font: 600 .65rem/1 system-ui, sans-serif; margin-left: .15em; }
 .answer-text { font: 400 1.2rem/1.6 var(--serif); white-space: pre-line; margin: .2rem 0; }
-.sentence.unsupported { text-decoration: underline dotted var(--bad); text-underline-offset: 4px; }
+.sentence:is(.unsupported, .conflict) { text-decoration: underline dotted var(--bad);
+  text-underline-offset: 4px; }
+.doubt { font: 600 .75rem/1.3 system-ui, sans-serif; color: var(--bad); padding: .1em .5em; border: 1px solid;
+  border-radius: 99px; }
 .cite { margin-left: .2em; padding: .1em .35em; font: 600 .72rem/1 system-ui, sans-serif;
   vertical-align: .3em; text-decoration: none; border: 1px solid var(--rule); border-radius: 4px; }
 .notice, .problem { padding-left: .8rem; border-left: 3px solid var(--open); }

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kb import about, extract, verify
+from kb import about, badges, extract, verify
 from kb.embed import remembering
 from kb.errors import UsageError
 from kb.question import MAX_CHARACTERS, Question, analyse, other_language, parts, preferred
@@ -162,6 +162,10 @@ class KnowledgeBase:
             return self._hits(analyse(claim), filters, extract.READ)[0]
 
         yield from verify.check(_usable(text, "text", limit=200_000), find, self._embed)
+
+    def judged(self, answer: Answer) -> Answer:
+        """An answer, whoever wrote it, with the support that each sentence has in its own citations."""
+        return badges.judged(answer, self.document, self._embed)
 
     def _understand(self, text: str, history: Sequence[Turn]) -> tuple[Question, tuple[str, ...]]:
         _usable(text, "question", limit=MAX_CHARACTERS)

@@ -38,6 +38,7 @@ CLAIM_CLASSES = {
     "supported": "Supported",
     "left": "Left alone",
 }
+DOUBTS = {"unsupported": "not in the source it names", "conflict": "the source it names says otherwise"}
 NO_CLAIMS = {"opinion": "Opinion", "question": "Question", "instruction": "Instruction"}
 
 _MONTHS = (
@@ -121,10 +122,15 @@ def answer_text(answer: Answer) -> str:
     """An answer for a terminal: the text, its numbered sources, then the notices."""
     if answer.status == "error":
         return plain(answer.error or "The question could not be answered.")
-    parts = [answer.text, *map(_citation_text, answer.citations)]
+    parts = [answer.text, *_doubts_text(answer), *map(_citation_text, answer.citations)]
     if answer.status == "not_found":
         parts = [REFUSAL, *_closest_text(answer.hits)]
     return plain("\n\n".join([*parts, *(f"Note: {notice}" for notice in answer.notices)]))
+
+
+def _doubts_text(answer: Answer) -> list[str]:
+    doubted = [sentence for sentence in answer.sentences if sentence.support in DOUBTS]
+    return [f"Careful, {DOUBTS[sentence.support]}: {_line(sentence.text)}" for sentence in doubted]
 
 
 def check_text(report: CheckReport) -> str:
@@ -334,6 +340,8 @@ def answer_html(answer: Answer, key: str = "answer") -> str:
     for sentence in answer.sentences:
         parts.append(between(answer.text[done : sentence.start]))
         parts.append(f'<span class="sentence {sentence.support}">{_e(sentence.text)}</span>')
+        if sentence.support in DOUBTS:
+            parts.append(f' <span class="doubt {sentence.support}">{DOUBTS[sentence.support]}</span>')
         done = sentence.end
     parts.append(between(answer.text[done:]))
     return f'<div class="answer-text" dir="auto">{"".join(parts)}</div>'

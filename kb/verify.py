@@ -67,14 +67,9 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed) -> Verdict:
     claim = text[start:end]
     if part.kind != "claim":
         return Verdict(claim, start, end, "not_found", 1.0, _LEFT_ALONE[part.kind], kind=part.kind)
-    near = _nearest(part.alone, find(part.alone), embed)
-
-    def alike(one: str, other: str) -> float:
-        first, second = embed([one, other])
-        return float(first @ second)
-
-    findings = [judge(part.alone, evidence, nearness, alike) for evidence, nearness in near]
-    best = _decisive(findings)
+    found = [sentence for hit in find(part.alone) for sentence in sentences(hit)]
+    findings = weigh(part.alone, found, embed)
+    best = decisive(findings)
     if best is None:
         closest = max(findings, key=lambda f: f.strength, default=None)
         why = closest.explanation if closest else "No document says anything about this."
@@ -88,7 +83,17 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed) -> Verdict:
     return Verdict(claim, start, end, best.verdict, best.strength, best.explanation, citations)
 
 
-def _decisive(findings: Sequence[Finding]) -> Finding | None:
+def weigh(claim: str, evidence: Sequence[Candidate], embed: Embed) -> list[Finding]:
+    """What those sentences say of a claim that are most like it."""
+
+    def alike(one: str, other: str) -> float:
+        first, second = embed([one, other])
+        return float(first @ second)
+
+    return [judge(claim, sentence, near, alike) for sentence, near in _nearest(claim, evidence, embed)]
+
+
+def decisive(findings: Sequence[Finding]) -> Finding | None:
     """The finding that decides: support, unless a sentence that is clearly more like the claim contradicts.
 
     A contradiction counts only in one of the sentences most like the claim; the others are about something
@@ -107,9 +112,9 @@ def _decisive(findings: Sequence[Finding]) -> Finding | None:
     return support or against
 
 
-def _nearest(claim: str, hits: Sequence[Hit], embed: Embed) -> list[tuple[Candidate, float]]:
+def _nearest(claim: str, evidence: Sequence[Candidate], embed: Embed) -> list[tuple[Candidate, float]]:
     """The sentences most like the claim, each with the cosine similarity of the two."""
-    shared = [(rules.coverage(_pair(claim, c)), c) for hit in hits for c in _sentences(hit)]
+    shared = [(rules.coverage(_pair(claim, candidate)), candidate) for candidate in evidence]
     if not shared:
         return []
     shared.sort(key=lambda pair: -pair[0])
@@ -159,7 +164,7 @@ def _by_likeness(pair: Pair, strength: float, evidence: Candidate) -> Finding:
     return Finding("supported", strength, " ".join([said, *rules.notes(pair)]), evidence)
 
 
-def _sentences(hit: Hit) -> list[Candidate]:
+def sentences(hit: Hit) -> list[Candidate]:
     """The sentences of a hit; that a title was made from one does not turn it into a heading."""
     own = replace(hit, source=replace(hit.source, title=_title(hit)))
     return [replace(candidate, hit=hit) for candidate in candidates([own])]

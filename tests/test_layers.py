@@ -18,7 +18,18 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     *("types", "errors", "settings", "text", "render", "page"),
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
-    *("reader", "question", "about", "extract", "generate", "claims", "statement", "rules", "verify"),
+    *(
+        "reader",
+        "question",
+        "about",
+        "extract",
+        "generate",
+        "claims",
+        "statement",
+        "rules",
+        "verify",
+        "badges",
+    ),
     *("langchain", "pipeline"),
     *("sheets", "tables", "outputs", "pack", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
 )
