@@ -17,6 +17,7 @@ from kb.render import (
     escape,
     evidence_html,
     label,
+    why_html,
 )
 from kb.types import Answer, CheckReport, Verdict
 
@@ -176,8 +177,7 @@ def draft_html(report: CheckReport) -> str:
 
 def claim_row(n: int, verdict: Verdict) -> str:
     """One claim of a checked text: the verdict, why, and the quotes with their sources."""
-    inner = f'<p class="explanation">{escape(verdict.explanation)}</p>'
-    inner += evidence_html(verdict.citations, f"r{n}")
+    inner = why_html(verdict) + evidence_html(verdict.citations, f"r{n}")
     status = claim_class(verdict)
     confidence = None if status == "left" else verdict.confidence
     return _row(n, str(n), verdict.claim, status, confidence, inner, {})
@@ -189,7 +189,7 @@ def check_row(n: int, name: str, report: CheckReport, carried: Mapping[str, str]
     worst = next((v for v in ("contradicted", "not_found", "supported") if v in verdicts), "not_found")
     claims = "".join(
         f'<li><p>{_badge(claim.verdict)} <span dir="auto">{escape(claim.claim)}</span></p>'
-        f'<p class="explanation">{escape(claim.explanation)}</p>'
+        f"{why_html(claim)}"
         f"{evidence_html(claim.citations, f'r{n}-{i}')}</li>"
         for i, claim in enumerate(report.claims, 1)
     )
@@ -290,6 +290,7 @@ output { color: var(--soft); font-size: .875rem; }
 .evidence li, .closest li, .claims > li { margin-bottom: .8rem; }
 li:target { background: var(--sheet); outline: 2px solid var(--link); outline-offset: 4px; }
 .source-title { font-weight: 600; margin: 0; }
+.correction { color: var(--bad); }
 .facts, .place { margin: 0; }
 .place { font-size: .8125rem; }
 blockquote { margin: .25rem 0; padding-left: .8rem; border-left: 3px solid var(--rule);

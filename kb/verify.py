@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kb import claims, rules
+from kb import claims, provenance, rules
 from kb.claims import Claim
 from kb.embed import Embed
 from kb.extract import Candidate, candidates, cite
@@ -37,6 +37,7 @@ _ANOTHER_KIND = 0.3  # two phrases less near than this are different kinds of th
 _CONSIDERED = 6  # sentences that are judged
 _EMBEDDED = 24  # sentences whose meaning is compared, those that share most words with the claim
 _CLOSE_TO_BEST = 0.1  # a contradiction must be this close to the sentence that is most like the claim
+_CITED = 3  # quotes that a verdict shows, of different texts first
 _MARGIN = 0.05  # ... and this much more like the claim than one that supports it
 
 
@@ -76,11 +77,32 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed) -> Verdict:
         return Verdict(claim, start, end, "not_found", 1.0 - (closest.strength if closest else 0.0), why)
     agreeing = [f for f in findings if f.verdict == best.verdict and f is not best]
     agreeing.sort(key=lambda f: -f.strength)
-    citations = tuple(
-        cite(n, f.evidence.hit, f.evidence.start, f.evidence.end)
-        for n, f in enumerate([best, *agreeing[:2]], start=1)
+    evidence = [f.evidence for f in (best, *agreeing)]
+    texts = provenance.independent(evidence)
+    shown = (texts + [sentence for sentence in evidence if sentence not in texts])[:_CITED]
+    return Verdict(
+        claim=claim,
+        start=start,
+        end=end,
+        verdict=best.verdict,
+        confidence=best.strength,
+        explanation=best.explanation,
+        citations=tuple(cite(n, s.hit, s.start, s.end) for n, s in enumerate(shown, start=1)),
+        articles=len(provenance.articles(texts, found)),
+        texts=len(texts),
+        timeline=provenance.timeline(_values(part.alone, findings)),
     )
-    return Verdict(claim, start, end, best.verdict, best.strength, best.explanation, citations)
+
+
+def _values(claim: str, findings: Sequence[Finding]) -> list[tuple[Candidate, str]]:
+    """What the sentences about the claim have in the place of its figure or date."""
+    values = []
+    for finding in findings:
+        said = None if finding.verdict == "not_found" else rules.value(_pair(claim, finding.evidence))
+        # A sentence that differs in something else speaks of something else.
+        if said and (finding.verdict == "supported" or said in finding.explanation):
+            values.append((finding.evidence, said))
+    return values
 
 
 def weigh(claim: str, evidence: Sequence[Candidate], embed: Embed) -> list[Finding]:

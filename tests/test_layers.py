@@ -27,6 +27,7 @@ ORDER = (
         "claims",
         "statement",
         "rules",
+        "provenance",
         "verify",
         "badges",
     ),

@@ -19,6 +19,7 @@ from kb.render import (
     sources_html,
     web_address,
     web_link,
+    why_html,
 )
 from kb.types import CheckReport, Verdict
 
@@ -122,7 +123,7 @@ def _evidence(verdict: Verdict, n: int, total: int) -> str:
         f'<article class="verdict {css}" id="{key}" data-place="Claim {n} of {total}" hidden>'
         f'<h2 class="verdict-line">{_sign(css)}{escape(label(verdict))}</h2>'
         f'<p class="claimed" dir="auto">{escape(verdict.claim)}</p>'
-        f'<p class="explanation">{escape(verdict.explanation)}</p>'
+        f"{why_html(verdict)}"
         f"{sources_html(verdict.citations, key)}"
         + (f'<ul class="originals">{originals}</ul>' if originals else "")
         + "</article>"
