@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from kb.extract import Candidate
-from kb.text import Wording, sentence_spans, wording
+from kb.text import Wording, content_words, sentence_spans, stem, wording
 from kb.types import Value
 
 _NOTICE = re.compile(
@@ -44,35 +44,58 @@ def independent(evidence: Iterable[Candidate]) -> list[Candidate]:
     return [candidate for candidate, _ in kept]
 
 
-def articles(texts: Sequence[Candidate], read: Iterable[Candidate]) -> set[str]:
-    """The ids of the documents that hold one of these sentences or a copy of one, of all that was read."""
+def witnesses(texts: Sequence[Candidate], read: Iterable[Candidate]) -> tuple[int, int]:
+    """How many articles, among all that was read, hold one of these sentences, and how many of them differ.
+
+    Articles that share a sentence, word for word or nearly so, count as one text.
+    """
     sought = [wording(candidate.text) for candidate in texts]
-    found: set[str] = set()
+    groups: list[set[str]] = [set() for _ in texts]
     for candidate in read:
         own = wording(candidate.text)
-        if any(own.is_copy_of(other) for other in sought):
-            found |= {candidate.hit.passage.document_id, *candidate.hit.copies}
-    return found
+        for other, group in zip(sought, groups, strict=True):
+            if own.is_copy_of(other):
+                group |= {candidate.hit.passage.document_id, *candidate.hit.copies}
+    apart: list[set[str]] = []
+    for group in groups:
+        joined = [other for other in apart if other & group]
+        apart = [other for other in apart if not other & group] + [group.union(*joined)]
+    return len(set().union(*apart)), len(apart)
 
 
-def timeline(values: Iterable[tuple[Candidate, str]]) -> tuple[Value, ...]:
+def timeline(values: Sequence[tuple[Candidate, str]]) -> tuple[Value, ...]:
     """What the sources say of one thing, oldest first, each value once; empty if it never changed.
 
-    ``values`` are sentences with what each says. Of a value that several have the first day counts; sources
-    without a date are left out.
+    ``values`` are sentences with what each says, the one that decided first: only those count that say the
+    same but for the value. Of a value that several have the first day counts; sources without a date are left
+    out.
     """
     dated = [
-        Value(
-            candidate.hit.source.published[:10],
-            said,
-            candidate.hit.passage.document_id,
-            candidate.hit.source.title,
-        )
+        Value(source.published[:10], said, candidate.hit.passage.document_id, source.title)
         for candidate, said in values
-        if candidate.hit.source.published
+        if (source := candidate.hit.source).published and _same_but_for_value(values[0], (candidate, said))
     ]
     first: dict[str, Value] = {}
     for value in sorted(dated, key=lambda value: (value.published, value.document_id)):
         first.setdefault(value.said.casefold(), value)
     days = {value.published for value in first.values()}
     return tuple(first.values()) if len(first) > 1 and len(days) > 1 else ()
+
+
+def _same_but_for_value(one: tuple[Candidate, str], other: tuple[Candidate, str]) -> bool:
+    """Whether two sentences speak of the same things; figures, names and "first" all have to agree."""
+    mine, theirs = (_rest(candidate.text, said) for candidate, said in (one, other))
+    told = {word for word in mine ^ theirs if not word.islower() or word in _ORDER}
+    return not told and len(mine & theirs) >= _SAME_THING * len(mine | theirs)
+
+
+def _rest(text: str, said: str) -> set[str]:
+    """The words of a sentence without its value: stems, but names and figures as they stand."""
+    start = text.find(said)
+    before = text[:start] if start >= 0 else text
+    left = content_words(f"{before} {text[start + len(said) :] if start >= 0 else ''}")
+    return {w.stem if w.start == 0 or w.text.islower() else w.text for w in left}
+
+
+_SAME_THING = 0.5  # of the words of two sentences, those that both have
+_ORDER = frozenset(map(stem, "first second third fourth fifth last next early late".split()))

@@ -80,6 +80,7 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed) -> Verdict:
     evidence = [f.evidence for f in (best, *agreeing)]
     texts = provenance.independent(evidence)
     shown = (texts + [sentence for sentence in evidence if sentence not in texts])[:_CITED]
+    articles, differing = provenance.witnesses(texts, found)
     return Verdict(
         claim=claim,
         start=start,
@@ -88,9 +89,9 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed) -> Verdict:
         confidence=best.strength,
         explanation=best.explanation,
         citations=tuple(cite(n, s.hit, s.start, s.end) for n, s in enumerate(shown, start=1)),
-        articles=len(provenance.articles(texts, found)),
-        texts=len(texts),
-        timeline=provenance.timeline(_values(part.alone, findings)),
+        articles=articles,
+        texts=differing,
+        timeline=provenance.timeline(_values(part.alone, [best, *findings])),
     )
 
 

@@ -38,6 +38,12 @@ ARTICLES = {
         "2026-05-21",
         "The repair of the harbour bridge will cost 52 million euros.",
     ),
+    "cost-4.md": (
+        "The Quay",
+        "2026-06-10",
+        "The council now expects the repair of the harbour bridge to cost 58 million euros.",
+    ),
+    "quay.md": ("The Quay", "2026-06-11", "The repair of the quay wall will cost 7 million euros."),
     "tram.md": (
         "Coast Radio",
         "2026-05-21",
@@ -157,8 +163,10 @@ def test_values_that_changed_are_told_in_order(kb: KnowledgeBase, claim: str, ve
     assert [(value.published, value.said) for value in found.timeline] == [
         ("2026-04-01", "41 million euros"),
         ("2026-05-20", "52 million euros"),
+        ("2026-06-10", "58 million euros"),
     ]
-    line = "Over time: 41 million euros (1 April 2026), then 52 million euros (20 May 2026, newest)."
+    line = "Over time: 41 million euros (1 April 2026), then 52 million euros (20 May 2026), "
+    line += "then 58 million euros (10 June 2026, newest)."
     assert all(line in text for text in everywhere(found))
     assert Verdict.from_dict(found.to_dict()).timeline == found.timeline
 
