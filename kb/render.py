@@ -39,7 +39,7 @@ CLAIM_CLASSES = {
     "left": "Left alone",
 }
 DOUBTS = {"unsupported": "not in the source it names", "conflict": "the source it names says otherwise"}
-NO_CLAIMS = {"opinion": "Opinion", "question": "Question", "instruction": "Instruction"}
+NO_CLAIMS = {"opinion": "Opinion", "question": "Question", "instruction": "Instruction", "heading": "Heading"}
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),

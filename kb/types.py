@@ -17,7 +17,7 @@ from typing import Any, Literal
 Status = Literal["answered", "not_found", "error"]
 Support = Literal["verbatim", "supported", "unsupported", "conflict"]
 Judgement = Literal["supported", "contradicted", "not_found"]
-ClaimKind = Literal["claim", "opinion", "question", "instruction"]
+ClaimKind = Literal["claim", "opinion", "question", "instruction", "heading"]
 
 EXTRACTIVE = "extractive"
 

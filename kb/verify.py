@@ -60,6 +60,7 @@ _LEFT_ALONE = {
     "opinion": "This is an opinion, which no document can settle; it was not checked.",
     "question": "This is a question, not a claim; it was not checked.",
     "instruction": "This is an instruction, not a claim; it was not checked.",
+    "heading": "This is a heading, not a claim; it was not checked.",
 }
 
 

@@ -38,8 +38,11 @@ def checked_html(report: CheckReport, *, busy: bool = False) -> str:
     """The draft and the evidence; ``busy`` while more claims are being judged. Nothing for an empty draft."""
     if report.error:
         return problem_html(report.error)
+    if not report.claims and busy:
+        begun = f'<div class="checked-draft">{_progress(report)}{_draft(report)}</div>'
+        return f'<div class="checked" aria-busy="true">{begun}</div>'
     if not report.claims:
-        return _progress(report) if busy else problem_html("There is no claim to check in this text.")
+        return problem_html("There is no claim to check in this text.")
     cards = "".join(_evidence(verdict, n, len(report.claims)) for n, verdict in enumerate(report.claims, 1))
     above, below = (_progress(report), "") if busy else ("", _packs())
     return (
