@@ -19,7 +19,7 @@ ORDER = (
     *("types", "errors", "settings", "text", "render", "page"),
     *("catalogue", "vectors", "minilm", "embed", "store", "doctor", "backup", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "generate", "claims", "statement", "rules", "weigh"),
-    "verify",
+    *("provenance", "verify", "badges"),
     *("langchain", "pipeline"),
     *("sheets", "tables", "journal", "outputs", "pack", "batch", "compare", "evaluate", "suggest", "cli"),
     "__main__",
