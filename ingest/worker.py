@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 from ingest.load import Loaded, Options
-from kb.errors import NotADocument, SourceError
+from kb.errors import KBError, NotADocument, SourceError
 from kb.types import Document, Failure, Section
 
 MIB = 1 << 20
@@ -81,7 +81,14 @@ class Worker:
         limits = limits or Limits.of(len(data))
         header: dict[str, Any] = {"id": document_id, "source": source, "name": name}
         header |= {"options": asdict(options), "limits": asdict(limits)}
-        answer = json.loads(self._exchange(json.dumps(header).encode(), data, limits))
+        answer = self._exchange(json.dumps(header).encode(), data, limits)
+        try:
+            return self._understood(json.loads(answer))
+        except (ValueError, LookupError, TypeError) as error:  # only a parser that was taken over says that
+            self.close()
+            raise _death(None, limits, late=False) from error
+
+    def _understood(self, answer: dict[str, Any]) -> Loaded:
         if answer["spent"]:
             self.close()
         if "error" in answer:
@@ -136,14 +143,20 @@ class Worker:
         if self._process is None or self._process.poll() is not None:
             self.close()
             # In a session of its own, since Ctrl-C is the parent's to handle.
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
+            try:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                )
+            except OSError as error:
+                raise KBError(
+                    f"no process can be started to read files in ({error.strerror})",
+                    "close other programs and run the command again",
+                ) from error
         return self._process
 
 

@@ -406,7 +406,8 @@ def backup(run: Run, target: Path) -> None:
     settings = run.settings()
     with Store.open(settings.kb, settings) as store:
         count = back_up(store, target)
-    run.say(f"{count} documents backed up to {target}.")
+    done = {"documents": count, "file": str(target)}
+    run.put(done, lambda: f"{count} documents backed up to {target}.")
 
 
 @cli.command()
@@ -420,7 +421,8 @@ def restore(run: Run, source: Path, replace: bool) -> None:
 
     settings = run.settings()
     count = restore_backup(source, settings, replace=replace)
-    run.say(f"{count} documents restored to {settings.kb}.")
+    done = {"documents": count, "folder": str(settings.kb)}
+    run.put(done, lambda: f"{count} documents restored to {settings.kb}.")
 
 
 @cli.command()

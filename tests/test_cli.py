@@ -29,8 +29,8 @@ HEAVY = (
     "langchain_core numpy trafilatura pypdf docx openpyxl sqlite3 tqdm asyncio"
 )
 COMMANDS = [
-    *("ask", "batch", "check", "compare", "documents", "eval", "info", "ingest", "remove", "search", "serve"),
-    *("show", "verify"),
+    *("ask", "backup", "batch", "check", "compare", "doctor", "documents", "eval", "info", "ingest"),
+    *("remove", "restore", "search", "serve", "show", "verify"),
 ]
 QUESTION = "When was the harbour bridge closed to lorries?"
 

@@ -518,6 +518,19 @@ def test_pdf_table_rows_are_lines_and_no_headings(tmp_path: Path) -> None:
     assert document.sections == ()
 
 
+def test_pdf_columns_that_are_stored_line_beside_line_are_read_one_after_the_other(tmp_path: Path) -> None:
+    numbers = "one two three four five six".split()
+    left, right = (
+        [f"the ferry {n} went over" for n in numbers],
+        [f"while pier {n} was mended" for n in numbers],
+    )
+    headline = "A headline that stands over both of the columns and runs across the whole width of it"
+    rows = [headline, *zip(left, right, strict=True), ("and that was all",)]
+    path = samples.pdf(tmp_path / "a.pdf", [rows])
+    text = flat(load(path, "a").documents[0].text)
+    assert text == flat(f"{headline} {' '.join(left)} and that was all {' '.join(right)}")
+
+
 def test_pdf_columns_of_prose_and_a_line_in_two_pieces_are_no_table(tmp_path: Path) -> None:
     prose = [
         ("The harbour of the town has", "was put off until June, as"),

@@ -41,6 +41,8 @@ def obey(data, *rest, **more):
     if word == "leave": os._exit(3)
     if word == "grow": parse(bytes(3_000_000_000), *rest, **more)
     if word == "recurse": raise RecursionError("too deep")
+    if word == "lie":
+        os.write(3, (5).to_bytes(8, "big") + b'{"a":')
     if word == "print": print("x" * 100_000, flush=True)
     if word == "write":
         with open(data.decode().split()[1], "w") as file: file.write("I was here")
@@ -98,7 +100,8 @@ def test_what_grows_too_large_is_refused(obedient: Worker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("deed", "said"), [("crash", "SIGSEGV"), ("leave", "crashed"), ("recurse", "too deep")]
+    ("deed", "said"),
+    [("crash", "SIGSEGV"), ("leave", "crashed"), ("recurse", "too deep"), ("lie", "crashed")],
 )
 def test_a_crash_costs_its_own_file(obedient: Worker, deed: str, said: str) -> None:
     with pytest.raises(SourceError, match=said):

@@ -14,6 +14,8 @@ from kb.errors import SourceError
 
 MEDIA_TYPE = "application/epub+zip"
 _WHAT = "EPUB book"
+_MISSING = (KeyError, zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError)
+"""A chapter that is missing or damaged does not take the others with it."""
 _PAGES = ("application/xhtml+xml", "text/html")
 
 
@@ -39,14 +41,7 @@ def _blocks(archive: zipfile.ZipFile, chapters: list[str]) -> Iterator[Block]:
     for chapter in chapters:
         try:
             page = archive.read(chapter)
-        except (
-            KeyError,
-            zipfile.BadZipFile,
-            zlib.error,
-            OSError,
-            EOFError,
-            NotImplementedError,
-        ):  # a missing chapter is a damage of its own
+        except _MISSING:
             continue
         except RuntimeError as error:
             raise SourceError("this EPUB book is encrypted", "save a copy without a password") from error

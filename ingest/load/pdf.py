@@ -185,7 +185,7 @@ def _lines(page: Any, number: int) -> list[Line]:
             lines.append(_line([*current, piece._replace(text=part)], number))
             current = []
         current.append(piece._replace(text=rest))
-    return list(_with_rows([*lines, _line(current, number)]))
+    return list(_with_rows(_by_columns([*lines, _line(current, number)])))
 
 
 def _line(pieces: Sequence[_Piece], number: int) -> Line:
@@ -204,6 +204,43 @@ def _width(text: str) -> float:
     narrow = sum(character in " .,:;'|!()[]/-ijlftrI" for character in text)
     wide = sum(character.isupper() or character in "mw%&@\u2014" for character in text)
     return 0.29 * narrow + 0.72 * wide + 0.55 * (len(text) - narrow - wide)
+
+
+# ----------------------------------------------------------------------------------------- columns
+
+_FEWEST_PAIRS = 5
+_SHORTEST_PROSE = 20
+
+
+def _by_columns(lines: list[Line]) -> list[Line]:
+    """The lines of a page whose two columns were stored line beside line, one column after the other.
+
+    Most programs store a column at a time; such pages are left as they are.
+    """
+    pairs = [
+        (one, two) for one, two in pairwise(lines) if _is_level(one, two) and two.x - one.end > two.size / 2
+    ]
+    prose = [two for one, two in pairs if min(len(one.text), len(two.text)) > _SHORTEST_PROSE]
+    if len(prose) < _FEWEST_PAIRS or _is_table(pairs):
+        return lines
+    gutter, count = Counter(round(line.x) for line in prose).most_common(1)[0]
+    if count * 2 < len(pairs):
+        return lines
+    beside = {id(one) for one, _ in pairs}
+    found: list[Line] = []
+    block: list[Line] = []
+    for line in lines:
+        across = line.x < gutter - line.size and line.end > gutter + 2 * line.size and id(line) not in beside
+        if across:
+            found += [*_left_then_right(block, gutter), line]
+            block = []
+        elif line.text:
+            block.append(line)
+    return [*found, *_left_then_right(block, gutter)]
+
+
+def _left_then_right(block: Sequence[Line], gutter: float) -> list[Line]:
+    return sorted(block, key=lambda line: line.x > gutter - 2)
 
 
 # ------------------------------------------------------------------------------------------ tables

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ingest.load.blocks import Block, Draft
 from ingest.load.package import office_properties, open_archive
+from kb.errors import SourceError
 from kb.sheets import read_book
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -19,7 +21,12 @@ Sheets = Sequence[tuple[str, list[list[Any]]]]
 def sheets(data: bytes) -> Sheets:
     """The sheets of a workbook; raises ``SourceError`` for one that is damaged."""
     open_archive(data, _WHAT).close()  # for its bounds
-    return read_book(data)
+    try:
+        return read_book(data)
+    except (zlib.error, LookupError, ValueError, TypeError, AttributeError, EOFError) as error:
+        raise SourceError(
+            f"this Excel workbook is damaged ({error})", "open it in Excel and save it again as .xlsx"
+        ) from error
 
 
 def draft(data: bytes, book: Sheets) -> Draft:
