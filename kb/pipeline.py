@@ -16,16 +16,16 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kb import about, extract, verify
+from kb import about, badges, extract, provenance, verify
 from kb.embed import remembering
-from kb.errors import UsageError
+from kb.errors import NoSuchDocument, UsageError
 from kb.question import MAX_CHARACTERS, Question, analyse, other_language, parts, preferred
 from kb.reader import Reader
 from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
 from kb.store import Store
-from kb.types import Answer, CheckReport, Document, DocumentSummary, Filters, Hit, Turn, Verdict
+from kb.types import Answer, CheckReport, Citation, Document, DocumentSummary, Filters, Hit, Turn, Verdict
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
@@ -46,7 +46,9 @@ class KnowledgeBase:
         self.settings = settings
         self._embed = remembering(store.embedder.embed)
         self._reader = Reader(settings.cache)
+        # Of one generation each: listed or looked up once, not for every question.
         self._publishers: tuple[int, list[str]] = (-1, [])
+        self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
 
     @classmethod
     def open(cls, folder: Path | str | None = None, settings: Settings | None = None) -> KnowledgeBase:
@@ -89,6 +91,7 @@ class KnowledgeBase:
             answer = self._answer(question, filters, history, top or self.settings.top)
         except UsageError as error:
             answer = Answer(question=question, status="error", error=str(error))
+        answer = replace(answer, citations=self._with_corrections(answer.citations))
         return replace(answer, seconds=time.perf_counter() - started)
 
     def _answer(self, text: str, filters: Filters, history: Sequence[Turn], top: int) -> Answer:
@@ -161,7 +164,25 @@ class KnowledgeBase:
         def find(claim: str) -> Sequence[Hit]:
             return self._hits(analyse(claim), filters, extract.READ)[0]
 
-        yield from verify.check(_usable(text, "text", limit=200_000), find, self._embed)
+        for verdict in verify.check(_usable(text, "text", limit=200_000), find, self._embed):
+            yield replace(verdict, citations=self._with_corrections(verdict.citations))
+
+    def _with_corrections(self, citations: Sequence[Citation]) -> tuple[Citation, ...]:
+        """The citations, each with the notice of correction that its document has."""
+        generation = self.store.catalogue.generation()
+        if self._corrections[0] != generation:
+            self._corrections = (generation, {})
+        known = self._corrections[1]
+        for document_id in {citation.document_id for citation in citations} - known.keys():
+            try:
+                known[document_id] = provenance.correction(self.document(document_id).text)
+            except NoSuchDocument:  # removed since it was cited
+                known[document_id] = None
+        return tuple(replace(citation, correction=known[citation.document_id]) for citation in citations)
+
+    def judged(self, answer: Answer) -> Answer:
+        """An answer, whoever wrote it, with the support that each sentence has in its own citations."""
+        return badges.judged(answer, self.document, self._embed)
 
     def _understand(self, text: str, history: Sequence[Turn]) -> tuple[Question, tuple[str, ...]]:
         _usable(text, "question", limit=MAX_CHARACTERS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kb import claims, rules
+from kb import claims, provenance, rules
 from kb.claims import Claim
 from kb.embed import Embed
 from kb.extract import Candidate, candidates, cite
@@ -37,6 +37,7 @@ _ANOTHER_KIND = 0.3  # two phrases less near than this are different kinds of th
 _CONSIDERED = 6  # sentences that are judged
 _EMBEDDED = 24  # sentences whose meaning is compared, those that share most words with the claim
 _CLOSE_TO_BEST = 0.1  # a contradiction must be this close to the sentence that is most like the claim
+_CITED = 3  # quotes that a verdict shows, of different texts first
 _MARGIN = 0.05  # ... and this much more like the claim than one that supports it
 
 
@@ -59,6 +60,7 @@ _LEFT_ALONE = {
     "opinion": "This is an opinion, which no document can settle; it was not checked.",
     "question": "This is a question, not a claim; it was not checked.",
     "instruction": "This is an instruction, not a claim; it was not checked.",
+    "heading": "This is a heading, not a claim; it was not checked.",
 }
 
 
@@ -67,28 +69,55 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed) -> Verdict:
     claim = text[start:end]
     if part.kind != "claim":
         return Verdict(claim, start, end, "not_found", 1.0, _LEFT_ALONE[part.kind], kind=part.kind)
-    near = _nearest(part.alone, find(part.alone), embed)
-
-    def alike(one: str, other: str) -> float:
-        first, second = embed([one, other])
-        return float(first @ second)
-
-    findings = [judge(part.alone, evidence, nearness, alike) for evidence, nearness in near]
-    best = _decisive(findings)
+    found = [sentence for hit in find(part.alone) for sentence in sentences(hit)]
+    findings = weigh(part.alone, found, embed)
+    best = decisive(findings)
     if best is None:
         closest = max(findings, key=lambda f: f.strength, default=None)
         why = closest.explanation if closest else "No document says anything about this."
         return Verdict(claim, start, end, "not_found", 1.0 - (closest.strength if closest else 0.0), why)
     agreeing = [f for f in findings if f.verdict == best.verdict and f is not best]
     agreeing.sort(key=lambda f: -f.strength)
-    citations = tuple(
-        cite(n, f.evidence.hit, f.evidence.start, f.evidence.end)
-        for n, f in enumerate([best, *agreeing[:2]], start=1)
+    evidence = [f.evidence for f in (best, *agreeing)]
+    texts = provenance.independent(evidence)
+    shown = (texts + [sentence for sentence in evidence if sentence not in texts])[:_CITED]
+    articles, differing = provenance.witnesses(texts, found)
+    return Verdict(
+        claim=claim,
+        start=start,
+        end=end,
+        verdict=best.verdict,
+        confidence=best.strength,
+        explanation=best.explanation,
+        citations=tuple(cite(n, s.hit, s.start, s.end) for n, s in enumerate(shown, start=1)),
+        articles=articles,
+        texts=differing,
+        timeline=provenance.timeline(_values(part.alone, [best, *findings])),
     )
-    return Verdict(claim, start, end, best.verdict, best.strength, best.explanation, citations)
 
 
-def _decisive(findings: Sequence[Finding]) -> Finding | None:
+def _values(claim: str, findings: Sequence[Finding]) -> list[tuple[Candidate, str]]:
+    """What the sentences about the claim have in the place of its figure or date."""
+    values = []
+    for finding in findings:
+        said = None if finding.verdict == "not_found" else rules.value(_pair(claim, finding.evidence))
+        # A sentence that differs in something else speaks of something else.
+        if said and (finding.verdict == "supported" or said in finding.explanation):
+            values.append((finding.evidence, said))
+    return values
+
+
+def weigh(claim: str, evidence: Sequence[Candidate], embed: Embed) -> list[Finding]:
+    """What those sentences say of a claim that are most like it."""
+
+    def alike(one: str, other: str) -> float:
+        first, second = embed([one, other])
+        return float(first @ second)
+
+    return [judge(claim, sentence, near, alike) for sentence, near in _nearest(claim, evidence, embed)]
+
+
+def decisive(findings: Sequence[Finding]) -> Finding | None:
     """The finding that decides: support, unless a sentence that is clearly more like the claim contradicts.
 
     A contradiction counts only in one of the sentences most like the claim; the others are about something
@@ -107,9 +136,9 @@ def _decisive(findings: Sequence[Finding]) -> Finding | None:
     return support or against
 
 
-def _nearest(claim: str, hits: Sequence[Hit], embed: Embed) -> list[tuple[Candidate, float]]:
+def _nearest(claim: str, evidence: Sequence[Candidate], embed: Embed) -> list[tuple[Candidate, float]]:
     """The sentences most like the claim, each with the cosine similarity of the two."""
-    shared = [(rules.coverage(_pair(claim, c)), c) for hit in hits for c in _sentences(hit)]
+    shared = [(rules.coverage(_pair(claim, candidate)), candidate) for candidate in evidence]
     if not shared:
         return []
     shared.sort(key=lambda pair: -pair[0])
@@ -159,7 +188,7 @@ def _by_likeness(pair: Pair, strength: float, evidence: Candidate) -> Finding:
     return Finding("supported", strength, " ".join([said, *rules.notes(pair)]), evidence)
 
 
-def _sentences(hit: Hit) -> list[Candidate]:
+def sentences(hit: Hit) -> list[Candidate]:
     """The sentences of a hit; that a title was made from one does not turn it into a heading."""
     own = replace(hit, source=replace(hit.source, title=_title(hit)))
     return [replace(candidate, hit=hit) for candidate in candidates([own])]
