@@ -62,6 +62,7 @@ def tools_html(counts: Mapping[str, int], noun: str) -> str:
         f'<form class="tools" role="search" hidden><fieldset><legend>Show</legend>{buttons}</fieldset>'
         '<label class="search"><span>Search</span><input type="search" autocomplete="off" '
         'placeholder="Search for words"></label>'
+        '<label class="order"><input type="checkbox" name="unsure"> Least sure first</label>'
         f'<output role="status" data-noun="{noun}"></output></form>\n<main>\n'
     )
 
@@ -218,7 +219,8 @@ def _row(
         if value
     )
     return (
-        f'<article class="row" id="r{n}" data-status="{status}" aria-labelledby="r{n}-q">'
+        f'<article class="row" id="r{n}" data-status="{status}" data-sure="{confidence or 0}" '
+        f'aria-labelledby="r{n}-q">'
         f'<p class="about"><a href="#r{n}">{escape(name)}</a> {_badge(status)} {sure}</p>'
         f'<h2 id="r{n}-q" dir="auto">{escape(question) or "(empty)"}</h2>{inner}'
         + (f'<dl class="facts-list carried">{known}</dl>' if known else "")
@@ -327,6 +329,7 @@ fieldset input:focus-visible + span { outline: 2px solid var(--link); outline-of
 .search { flex: 1 1 12rem; }
 .search input { width: 100%; padding: .4rem .6rem; font: inherit; color: inherit; background: var(--sheet);
   border: 1px solid var(--rule); border-radius: 6px; }
+.order { color: var(--soft); font-size: .875rem; white-space: nowrap; cursor: pointer; }
 output { color: var(--soft); font-size: .875rem; }
 .row { padding: 1.6rem 0; border-bottom: 1px solid var(--rule); content-visibility: auto;
   contain-intrinsic-size: auto 20rem; }
@@ -388,7 +391,10 @@ svg text { fill: var(--soft); font: 12px system-ui, sans-serif; }
 @media (max-width: 32rem) { .facts-list { grid-template-columns: 1fr; } .facts-list dd { margin: 0 0 .4rem; }
   .tools { position: static; } }
 @media print { :root { --paper: #fff; --sheet: #fff; --ink: #000; --soft: #444; --rule: #bbb; --link: #000;
-  --good: #000; --open: #000; --bad: #000; } body { max-width: none; padding: 0; font-size: 10pt; }
+  --good: #000; --open: #000; --bad: #000; } body { max-width: none; padding: 0; font-size: 9pt; }
+  .answer-text { font-size: 11pt; } blockquote { font-size: 9.5pt; } .row h2 { font-size: 10.5pt; }
+  .row { padding: .8rem 0; } .evidence li, .closest li { margin-bottom: .4rem; }
+  details:not([open]) { display: none; }
   .tools { display: none !important; } .row { content-visibility: visible; }
   .evidence li, blockquote, tr { break-inside: avoid; } h2 { break-after: avoid; }
   .source-title a::after { content: ' <' attr(href) '>'; font-weight: 400; } }
@@ -410,8 +416,12 @@ _JS = """
     found.textContent = count === rows.length ? '' :
       `${count} of ${rows.length} ${found.dataset.noun}`;
   };
+  const leastSure = (a, b) => a.dataset.sure - b.dataset.sure;
   form.hidden = false;
   form.addEventListener('input', show);
+  form.elements.unsure.addEventListener('change', event => {
+    rows[0]?.parentElement.append(...(event.target.checked ? rows.toSorted(leastSure) : rows));
+  });
   form.addEventListener('submit', event => event.preventDefault());
   document.addEventListener('keydown', event => {
     if (event.key === '/' && event.target !== box) { event.preventDefault(); box.focus(); }
@@ -420,9 +430,6 @@ _JS = """
   addEventListener('hashchange', () => {
     const row = document.getElementById(location.hash.slice(1))?.closest('.row');
     if (row?.hidden) { form.reset(); show(); location.replace(location.hash); }
-  });
-  addEventListener('beforeprint', () => {
-    for (const details of document.querySelectorAll('details')) details.open = true;
   });
   show();
 })();

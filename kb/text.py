@@ -236,6 +236,7 @@ class Wording:
         return self.told == other.told and shared > _COPY
 
 
+@lru_cache(maxsize=2048)  # the questions of a list meet the same passages
 def wording(text: str) -> Wording:
     """What ``Wording.is_copy_of`` compares."""
     found = words(text)

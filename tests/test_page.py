@@ -87,6 +87,16 @@ def test_the_keyboard_alone_is_enough(page: Page) -> None:
     expect(page.locator("#r1-source-1")).to_be_in_viewport()
 
 
+def test_the_least_sure_come_first_if_that_is_wanted(page: Page) -> None:
+    ids = "[...document.querySelectorAll('.row')].map(row => row.dataset.status)"
+    before = page.evaluate(ids)
+    box = page.get_by_label("Least sure first")
+    box.check()
+    assert page.evaluate(ids) == ["error", *["answered"] * 6, "not_found"]  # 0, 50 and 75 %
+    box.uncheck()
+    assert page.evaluate(ids) == before
+
+
 def test_a_link_to_a_hidden_row_shows_it(page: Page) -> None:
     page.get_by_role("searchbox").fill("ferries")
     page.evaluate("location.hash = '#r2'")
@@ -106,8 +116,8 @@ def test_on_paper_there_are_no_buttons_and_the_addresses_stand_there(page: Page)
     expect(page.locator(".tools")).to_be_hidden()
     after = "getComputedStyle(document.querySelector('.source-title a'), '::after').content"
     assert "attr(href)" in page.evaluate(after) or "https://x.test/a" in page.evaluate(after)
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.evaluate("[...document.querySelectorAll('details')].every(d => d.open)")
+    assert page.locator("details:visible").count() == 0  # what is not open would be a line without a use
+    assert page.locator(".evidence:visible").count() == 6
 
 
 @pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
