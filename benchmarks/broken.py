@@ -13,18 +13,14 @@ from __future__ import annotations
 
 import argparse
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.perturb import _is_proper, change_number, name_changer, reword, sentences
-from ingest.sync import ingest
+from benchmarks.perturb import change_number, is_proper, library, name_changer, reword, sentences
 from kb.pipeline import KnowledgeBase
-from kb.settings import load_settings
 from kb.statement import names_of
-from kb.store import Store
 from kb.suggest import suggest
 from kb.types import Answer, Citation, Sentence
 
@@ -55,7 +51,7 @@ def cases(kb: KnowledgeBase, found: Sequence[Answer], count: int, seed: int) -> 
     """``count`` broken answers in equal shares, then as many sound ones, half of them reworded."""
     rng = random.Random(seed)
     pool = [s[a:b] for s in sentences(kb) for a, b in names_of(s)]
-    swap = name_changer(sorted({name for name in pool if _is_proper(name)}))
+    swap = name_changer(sorted({name for name in pool if is_proper(name)}))
     strangers = [citation for answer in found for citation in answer.citations]
     make: dict[str, Callable[[Answer], Case | None]] = {
         "number": lambda answer: _reworded("number", answer, change_number, rng),
@@ -162,13 +158,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--show", type=int, default=0, help="print so many misses")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        settings = replace(load_settings(), kb=Path(folder))
-        with Store.open(settings.kb, settings, create=True) as store:
-            ingest(options.sources, store)
-        with KnowledgeBase.open(settings.kb, settings) as kb:
-            drawn = cases(kb, answers(kb, options.count), options.count, options.seed)
-            results = list(run(kb, drawn))
+    with library(options.sources) as kb:
+        drawn = cases(kb, answers(kb, options.count), options.count, options.seed)
+        results = list(run(kb, drawn))
     report(results, options.show)
 
 

@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def name_changer(pool: list[str]) -> Change:
     return change_name
 
 
-def _is_proper(name: str) -> bool:
+def is_proper(name: str) -> bool:
     """Whether a run of capitals is somebody's or something's name: no abbreviation, no nationality."""
     parts = name.split()
     plain = (
@@ -212,7 +213,7 @@ def sentences(kb: KnowledgeBase) -> Iterator[str]:
 def cases(found: list[str], count: int, seed: int) -> list[Case]:
     """``count`` changed sentences, in equal shares, and as many unchanged or reworded ones."""
     rng = random.Random(seed)
-    pool = sorted({s[a:b] for s in found for a, b in names_of(s) if _is_proper(s[a:b])})
+    pool = sorted({s[a:b] for s in found for a, b in names_of(s) if is_proper(s[a:b])})
     changes: dict[str, tuple[Change, int]] = {
         "number": (change_number, count // 4),
         "date": (change_date, count // 4),
@@ -245,6 +246,17 @@ def worst(verdicts: tuple[Verdict, ...]) -> str:
     return next((v for v in ("contradicted", "not_found", "supported") if v in found), "none")
 
 
+@contextmanager
+def library(sources: list[str]) -> Iterator[KnowledgeBase]:
+    """A knowledge base of these sources, for as long as it is needed."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = replace(load_settings(), kb=Path(folder))
+        with Store.open(settings.kb, settings, create=True) as store:
+            ingest(sources, store)
+        with KnowledgeBase.open(settings.kb, settings) as kb:
+            yield kb
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -254,12 +266,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--show", type=int, default=0, help="print so many misses")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        settings = replace(load_settings(), kb=Path(folder))
-        with Store.open(settings.kb, settings, create=True) as store:
-            ingest(options.sources, store)
-        with KnowledgeBase.open(settings.kb, settings) as kb:
-            results = run(kb, cases(list(sentences(kb)), options.count, options.seed))
+    with library(options.sources) as kb:
+        results = run(kb, cases(list(sentences(kb)), options.count, options.seed))
     report(results, options.show)
 
 

@@ -306,12 +306,11 @@ def _amounts(p: Pair) -> str | None:
 
 def value(p: Pair) -> str | None:
     """What the source says in the place of the claim's figure, or of its date if it has no figure."""
-    for slot in p.claim.of("amount"):
-        found = _alike(slot, p.evidence)
-        return _value_at(p, slot, found, lambda a, b: _amount_outcome(p, a, b, p.evidence))
-    for slot in p.claim.of("date"):
-        return _value_at(p, slot, p.evidence.of("date"), _date_outcome)
-    return None
+    amount, date = (next(iter(p.claim.of(kind)), None) for kind in ("amount", "date"))
+    if amount:
+        found = _alike(amount, p.evidence)
+        return _value_at(p, amount, found, lambda a, b: _amount_outcome(p, a, b, p.evidence))
+    return _value_at(p, date, p.evidence.of("date"), _date_outcome) if date else None
 
 
 def _value_at(

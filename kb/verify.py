@@ -89,18 +89,20 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed, odds: Odds) -> Ve
         citations=tuple(cite(n, s.hit, s.start, s.end) for n, s in enumerate(shown, start=1)),
         articles=articles,
         texts=differing,
-        timeline=provenance.timeline(_values(part.alone, [best, *findings])),
+        timeline=provenance.timeline(_values(part.alone, best, findings)),
     )
 
 
-def _values(claim: str, findings: Sequence[Finding]) -> list[tuple[Candidate, str]]:
-    """What the sentences about the claim have in the place of its figure or date."""
+def _values(claim: str, best: Finding, findings: Sequence[Finding]) -> list[tuple[Candidate, str]]:
+    """What the sentences about the claim have in the place of its figure or date, the deciding one first."""
     values = []
-    for finding in findings:
+    for finding in (best, *findings):
         said = None if finding.verdict == "not_found" else rules.value(_pair(claim, finding.evidence))
         # A sentence that differs in something else speaks of something else.
         if said and (finding.verdict == "supported" or said in finding.explanation):
             values.append((finding.evidence, said))
+        elif finding is best:
+            return []
     return values
 
 

@@ -269,7 +269,7 @@ def test_a_draft_is_read_claim_by_claim_with_the_keyboard(
     assert [words(text) for text in shown.all_text_contents()] == [claim.claim for claim in claims]
     card = checked.locator(".verdict:visible")
     expect(card.locator(".verdict-line")).to_have_text("Contradicted")
-    expect(card.locator(".explanation")).to_have_text(claims[0].explanation)
+    expect(card.locator(".explanation").first).to_have_text(claims[0].explanation)
     page.screenshot(path=tmp_path / "checked.png")
     shown.first.focus()
     for claim, name in zip(claims[1:], ("Question", "Supported", "Not found"), strict=True):
