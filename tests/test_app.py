@@ -169,7 +169,11 @@ class Visitor:
 
     def ask(self, question: str) -> list[str]:
         """The conversation as HTML, after each step; all but the first step may be a change to the last."""
-        event = {"data": [question, None], "fn_index": self.ids["answer"], "session_hash": self.name}
+        return self.send("answer", [question, None])
+
+    def send(self, name: str, data: list[Any]) -> list[str]:
+        """What an event of the page gives, after each step."""
+        event = {"data": data, "fn_index": self.ids[name], "session_hash": self.name}
         request = urllib.request.Request(
             f"{self.address}/gradio_api/queue/join",
             json.dumps(event).encode(),
@@ -187,6 +191,15 @@ class Visitor:
                 if message.get("msg") == "process_completed":
                     return pages
         raise AssertionError("the stream ended early")
+
+
+def test_a_file_that_was_not_uploaded_is_not_read(address: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("secret words")
+    visitor = Visitor(address, "eve")
+    file = {"path": str(tmp_path / "secret.txt"), "meta": {"_type": "gradio.FileData"}}
+    with pytest.raises(AssertionError):
+        visitor.send("read", [file])
+    assert (tmp_path / "secret.txt").exists()
 
 
 def test_two_visitors_do_not_see_each_other(address: str, fake: FakeLibrary) -> None:

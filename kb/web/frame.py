@@ -90,6 +90,9 @@ def build_app(kb: KnowledgeBase) -> gr.Blocks:
             with gr.Column(elem_id=f"tab-{tab.name}", elem_classes="tab"):
                 tab.build(page, kb)
         page.load(None, js=TABS_JS)
+    # Where this is not set, as in a page that is mounted, Gradio takes any path of this machine that a
+    # request names for a file that was uploaded.
+    page.has_launched = True
     page.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE)
     return page
 
