@@ -105,11 +105,12 @@ def run_batch(
     started = time.perf_counter()
     table, list_hash = read_table(source, mode), file_hash(source)
     info, documents = kb.info(), kb.documents()
-    receipt = new_receipt(info, documents, {"mode": mode, "top": top, **asdict(filters)})
+    worded: dict[str, Any] = {name: info[name] for name in ("model", "unsupported") if name in info}
+    receipt = new_receipt(info, documents, {"mode": mode, "top": top, **worded, **asdict(filters)})
     # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
     folder = info.get("folder")
     identity = [folder and str(Path(folder).resolve()), info.get("documents"), info.get("passages")]
-    state = digest([identity, receipt.generation, receipt.embedder, __version__, mode, top, asdict(filters)])
+    state = digest([identity, receipt.generation, receipt.embedder, __version__, receipt.settings])
     with _only_one(target), Journal(journal_path(target), state=state) as journal:
         total, sound, stale = _count(table, journal)
         resumed = len(journal.done)

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from kb.errors import SettingsError
 
@@ -32,6 +32,12 @@ class Settings:
     ``kb``: folder of the knowledge base. ``embedder``: ``minilm``, ``sentence-transformers:NAME`` or
     ``langchain:PROVIDER:MODEL``. ``cache``: folder for the prepared model, shared by knowledge bases.
     ``top``: passages reported with an answer. ``host`` and ``port``: where the web app listens.
+
+    ``model``: a chat model to word the answers, as LangChain names it (``openai:gpt-5-mini``); empty for
+    none. ``model_timeout``: seconds it has for an answer. ``model_tokens``: how much it is given to read at
+    most. ``model_anyway``: ask it even where the documents seem to hold no answer. ``unsupported``: whether
+    its sentences that no source bears out are shown with a ``mark``, or ``withhold``; empty for the usual
+    (marked in a conversation, withheld in a list).
     """
 
     kb: Path = Path(".kbqa")
@@ -40,6 +46,11 @@ class Settings:
     top: int = 10
     host: str = "127.0.0.1"
     port: int = 7860
+    model: str = ""
+    model_timeout: float = 60.0
+    model_tokens: int = 8000
+    model_anyway: bool = False
+    unsupported: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.top <= 100:
@@ -48,9 +59,20 @@ class Settings:
             raise SettingsError(f"port is {self.port}", "choose a port from 0 to 65535 (0: any free one)")
         if not self.embedder.strip():
             raise SettingsError("embedder is empty", "leave it out for the default, minilm")
+        if not 0 < self.model_timeout <= 3600:
+            raise SettingsError(
+                f"model_timeout is {self.model_timeout:g}", "choose a number of seconds up to 3600"
+            )
+        if self.model_tokens < 1000:
+            raise SettingsError(
+                f"model_tokens is {self.model_tokens}", "give the model at least 1000 to read"
+            )
+        if self.unsupported not in ("", "mark", "withhold"):
+            raise SettingsError(f"unsupported is {self.unsupported!r}", "choose mark or withhold")
 
 
-_TYPES: dict[str, type] = {"kb": Path, "embedder": str, "cache": Path, "top": int, "host": str, "port": int}
+_TYPES: dict[str, type] = get_type_hints(Settings)
+_WANTED = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def load_settings(
@@ -95,10 +117,13 @@ def _convert(key: str, value: object, origin: str) -> object:
     if kind is None:
         known = ", ".join(f.name for f in fields(Settings))
         raise SettingsError(f"{origin} has an unknown setting {key!r}", f"the settings are {known}")
-    if kind is int and isinstance(value, bool):
-        raise SettingsError(f"{key} from {origin} is {value!r}", "give a whole number")
     try:
+        if kind is bool:
+            return {"true": True, "false": False}[str(value).lower()]
+        if isinstance(value, bool | dict | list):
+            raise TypeError
         return kind(value)
-    except (TypeError, ValueError):
-        wanted = "a whole number" if kind is int else "text"
-        raise SettingsError(f"{key} from {origin} is {value!r}", f"give {wanted}") from None
+    except (TypeError, ValueError, KeyError):
+        raise SettingsError(
+            f"{key} from {origin} is {value!r}", f"give {_WANTED.get(kind, 'text')}"
+        ) from None

@@ -63,7 +63,7 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed, odds: Odds) -> Ve
     if part.kind != "claim":
         return Verdict(claim, start, end, "not_found", 1.0, _LEFT_ALONE[part.kind], kind=part.kind)
     findings = judge(part.alone, find(part.alone), embed, odds)
-    best = _decisive(findings)
+    best = decisive(findings)
     if best is None:
         closest = max(findings, key=lambda f: f.strength, default=None)
         why = closest.explanation if closest else "No document says anything about this."
@@ -77,7 +77,7 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed, odds: Odds) -> Ve
     return Verdict(claim, start, end, best.verdict, best.strength, best.explanation, citations)
 
 
-def _decisive(findings: Sequence[Finding]) -> Finding | None:
+def decisive(findings: Sequence[Finding]) -> Finding | None:
     """The finding that decides: support, unless a sentence that is clearly more like the claim contradicts.
 
     A contradiction counts only in one of the sentences most like the claim; the others are about something

@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     *("types", "errors", "settings", "text", "render", "page"),
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
-    *("reader", "question", "about", "extract", "generate", "claims", "statement", "rules", "verify"),
-    *("langchain", "pipeline"),
+    *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh", "verify"),
+    *("chat", "generate", "langchain", "pipeline"),
     *("sheets", "tables", "outputs", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
 )
 
@@ -33,8 +33,9 @@ DOORS = {
     "sentence_transformers": {"kb/embed.py"},
     "torch": set(),
     "transformers": set(),
-    "langchain": {"kb/embed.py", "kb/generate.py", "kb/langchain.py", "kb/pipeline.py"},
-    "langchain_core": {"kb/embed.py", "kb/generate.py", "kb/langchain.py", "kb/pipeline.py"},
+    "langchain": {"kb/embed.py", "kb/chat.py", "kb/langchain.py", "kb/pipeline.py"},
+    "langchain_core": {"kb/embed.py", "kb/chat.py", "kb/langchain.py", "kb/pipeline.py"},
+    "langsmith": {"kb/chat.py"},
     "gradio": {"app.py"},
     "fastapi": {"app.py"},
     "uvicorn": {"app.py"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,14 @@ def test_other_variables_and_empty_ones_do_not_count() -> None:
 
 def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
     values = {"kb": "k", "embedder": "hash", "cache": "c", "top": 3, "host": "h", "port": 8000}
+    values |= {"model": "ollama:llama3.2", "model_timeout": 2.5, "model_tokens": 2000, "model_anyway": True}
+    values |= {"unsupported": "withhold"}
     assert set(values) == {field.name for field in fields(Settings)}, "a new setting belongs here"
     expected = Settings(**{**values, "kb": Path("k"), "cache": Path("c")})  # type: ignore[arg-type]
     assert load_settings(values, environ={}) == expected
     assert load_settings(environ={f"KBQA_{k.upper()}": str(v) for k, v in values.items()}) == expected
     file = tmp_path / "other.toml"
-    file.write_text("\n".join(f"{k} = {v!r}" for k, v in values.items()))
+    file.write_text("\n".join(f"{k} = {json.dumps(v)}" for k, v in values.items()))
     assert load_settings(environ={}, file=file) == expected
 
 
@@ -57,7 +60,13 @@ def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
         ({"tpo": 1}, {}, "", ["'tpo'", "the command", "top"]),
         ({}, {"KBQA_TPO": "1"}, "", ["'tpo'", "the environment"]),
         ({}, {}, "tpo = 1", ["'tpo'", FILE_NAME]),
-        ({}, {}, "[model]\nname = 1", ["'model'"]),
+        ({}, {}, "[models]\nname = 1", ["'models'"]),
+        ({}, {}, "[model]\nname = 1", ["model", "text"]),
+        ({}, {"KBQA_MODEL_TIMEOUT": "soon"}, "", ["model_timeout", "'soon'", "a number"]),
+        ({"model_timeout": 0}, {}, "", ["model_timeout is 0"]),
+        ({}, {"KBQA_MODEL_ANYWAY": "perhaps"}, "", ["model_anyway", "true or false"]),
+        ({"model_tokens": 10}, {}, "", ["model_tokens is 10"]),
+        ({"unsupported": "hide"}, {}, "", ["unsupported is 'hide'", "mark or withhold"]),
         ({}, {"KBQA_TOP": "many"}, "", ["top", "'many'", "whole number"]),
         ({}, {}, "top = true", ["top", "True"]),
         ({}, {}, "top = [1]", ["top", "[1]"]),
