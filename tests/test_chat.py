@@ -116,6 +116,7 @@ def test_structured_output_is_read_where_the_model_has_it(
 
     provider.script = structured
     answer = opened("openai:gpt-5-mini").ask(QUESTION)
+    assert answer.notices == ()
     assert (answer.model, [s.text for s in answer.sentences]) == ("openai:gpt-5-mini", [COST])
 
 
