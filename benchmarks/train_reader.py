@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--pairs", type=Path, nargs="*", default=(), help="labelled claims with evidence")
+    parser.add_argument("--reading", type=float, default=1.0, help="the share of the reading exercises used")
     parser.add_argument("--rate", type=float, default=1e-4, help="the highest learning rate")
     parser.add_argument("--steps", type=int, help="stop after so many steps of the whole schedule")
     parser.add_argument("--write", action="store_true", help=f"write kb/{reader.FILE_NAME}")
@@ -123,6 +124,8 @@ def main() -> None:
     def draw(part: str, name: str) -> list[Example]:
         rng = random.Random(f"{SEED} {args.start} {part} {name}")
         drawn = [*exercises.draw(part, rng), *of_sentences(pairs, part, rng)]
+        if part == "train":
+            drawn = rng.sample(drawn, round(args.reading * len(drawn)))
         made = [made for one in drawn if (made := example(one)) is not None]
         if args.pairs:
             judged = [*of_pairs(args.pairs, part, rng), *judgements.draw(part, rng)]

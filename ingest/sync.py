@@ -10,18 +10,21 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urljoin
 
-from ingest.load import SUFFIXES, Loaded, content_hash, kind_of, parse
-from ingest.load.records import is_question_list
+from ingest.fetch import Fetcher, Page
+from ingest.load import OLD_OFFICE, SUFFIXES, Loaded, Options, content_hash, is_supported
 from ingest.split import split
-from kb.errors import SourceError
+from ingest.worker import parse, stop_busy
+from kb.errors import NotADocument, SourceError, UsageError
 from kb.types import Document, Failure, IngestReport, Passage
 
 if TYPE_CHECKING:
@@ -34,24 +37,36 @@ PASSAGE_TOKENS = 220
 ROOM_FOR_TITLE = 36
 """Tokens of the embedding model's window left for the title and heading that are embedded with a passage."""
 
-FETCH_SECONDS = 20.0
-FETCH_BYTES = 20 * 1024 * 1024
-_MEDIA_SUFFIX = {
-    "text/html": ".html",
-    "application/xhtml+xml": ".html",
-    "application/pdf": ".pdf",
-    "text/plain": ".txt",
-    "text/markdown": ".md",
-}
+SOURCE_BYTES = 1 << 30
+PARSERS = 4
+"""At most so many child processes parse at a time, and no more than there are cores."""
+
+IGNORE_NAME = ".kbqaignore"
+MOST_FEEDS_DEEP = 3
+"""A sitemap may list sitemaps, so deep and no deeper."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file or page to look at: ``origin`` is its absolute path or URL, ``id`` the document id wanted."""
+    """A file or page to look at: ``origin`` is its absolute path or URL, ``id`` the document id wanted.
+
+    ``walked`` says that it was come upon in a folder, not named by anybody, ``feeds`` how many feeds and
+    sitemaps led to it, each to the next.
+    """
 
     origin: str
     id: str
     path: Path | None = None
+    walked: bool = False
+    feeds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which files of a folder to read, as patterns of .gitignore: those included, without those excluded."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -68,20 +83,27 @@ class _Tally:
 
 
 def ingest(
-    sources: Sequence[str], store: Store, *, prune: bool = False, progress: Progress | None = None
+    sources: Sequence[str],
+    store: Store,
+    *,
+    prune: bool = False,
+    options: Options = Options(),
+    chosen: Chosen = Chosen(),
+    fetcher: Fetcher | None = None,
+    progress: Progress | None = None,
 ) -> IngestReport:
     """Bring files, folders and URLs into the store and say what was done.
 
-    ``prune`` removes documents whose file below an ingested folder is gone. ``progress`` is called with
-    (sources done, sources in all, document id). Counts are documents.
+    ``prune`` removes documents whose file below an ingested folder is gone. ``options`` say how to read,
+    ``chosen`` which files of a folder, ``fetcher`` how to reach pages. ``progress`` is called with (sources
+    done, sources known so far, document id). Counts are documents.
     """
     began = time.perf_counter()
     tally = _Tally()
-    items, folders = _find(sources, tally)
-    with store.writer() as writer:
-        run = _Run(store, writer, tally)
-        for done, item in enumerate(items, start=1):
-            run.take(item)
+    items, folders = _find(sources, chosen, tally)
+    with store.writer() as writer, _parsers() as parsers:
+        run = _Run(store, writer, tally, parsers, options, fetcher or Fetcher())
+        for done, item in enumerate(run.settled(items), start=1):
             if progress is not None:
                 progress(done, len(items), item.id)
         run.flush()
@@ -101,18 +123,21 @@ def ingest(
 # ----------------------------------------------------------------------------------------- finding
 
 
-def _find(sources: Sequence[str], tally: _Tally) -> tuple[list[Item], list[Path]]:
+def _find(sources: Sequence[str], chosen: Chosen, tally: _Tally) -> tuple[list[Item], list[Path]]:
     """What to look at, each origin once, and the folders that were walked."""
     items: dict[str, Item] = {}
     folders: list[Path] = []
     for source in sources:
-        if source.startswith(("http://", "https://")):
+        if _is_url(source):
             items.setdefault(source, Item(source, source))
+            continue
+        if "://" in source:
+            tally.fail(source, SourceError("only http and https addresses are read", "download it"))
             continue
         path = Path(source).expanduser()
         if path.is_dir():
             folders.append(path.resolve())
-            found = _walk(path, tally)
+            found = _walk(path, chosen, tally)
         elif path.is_file():
             found = [Item(str(path.resolve()), path.name, path)]
         else:
@@ -123,8 +148,9 @@ def _find(sources: Sequence[str], tally: _Tally) -> tuple[list[Item], list[Path]
     return list(items.values()), folders
 
 
-def _walk(folder: Path, tally: _Tally) -> list[Item]:
-    """The supported files below a folder in the order of their ids; hidden ones are passed over."""
+def _walk(folder: Path, chosen: Chosen, tally: _Tally) -> list[Item]:
+    """The supported and chosen files below a folder in the order of their ids; hidden ones are left out."""
+    is_chosen = _matcher(folder, chosen)
 
     def failed(error: OSError) -> None:
         tally.fail(
@@ -133,30 +159,57 @@ def _walk(folder: Path, tally: _Tally) -> list[Item]:
         )
 
     found: list[Item] = []
+    inside = folder.resolve()
     for parent, folder_names, names in os.walk(folder, onerror=failed):
         folder_names[:] = [name for name in folder_names if not name.startswith(".")]
         for name in names:
             path = Path(parent, name)
-            if not name.startswith(".") and path.is_file() and _is_supported(path):
-                found.append(Item(str(path.resolve()), path.relative_to(folder).as_posix(), path))
+            if (
+                name.startswith(".")
+                or not path.is_file()
+                or not is_chosen(path.relative_to(folder).as_posix())
+            ):
+                continue
+            real = path.resolve()
+            if path.is_symlink() and not real.is_relative_to(inside):
+                outside = SourceError(
+                    f"the link leads out of the folder, to {real}", "ingest that file by its own path"
+                )
+                tally.fail(str(path), outside)
+            elif _is_supported(path):
+                found.append(Item(str(real), path.relative_to(folder).as_posix(), path, walked=True))
     return sorted(found, key=lambda item: item.id)
 
 
-def _is_supported(path: Path) -> bool:
-    """Whether a file in a folder is ours: by suffix or, without one, by its first bytes.
+def _matcher(folder: Path, chosen: Chosen) -> Callable[[str], bool]:
+    """Whether a path below the folder is wanted; its ``.kbqaignore`` adds to what is excluded."""
+    own = folder / IGNORE_NAME
+    excluded = list(chosen.exclude)
+    if own.is_file():
+        excluded += own.read_text(encoding="utf-8", errors="replace").splitlines()
+    if not excluded and not chosen.include:
+        return lambda path: True
+    from pathspec import GitIgnoreSpec
 
-    A list of questions for ``kbqa batch`` may lie beside the documents and is not one of them.
-    """
-    kind = SUFFIXES.get(path.suffix.lower())
-    if path.suffix and kind not in ("csv", "tsv"):
-        return kind is not None
+    try:
+        include = GitIgnoreSpec.from_lines(chosen.include or ["*"])
+        exclude = GitIgnoreSpec.from_lines(excluded)
+    except ValueError as error:
+        raise UsageError(f"a pattern cannot be read ({error})", "write it as in .gitignore") from error
+    return lambda path: include.match_file(path) and not exclude.match_file(path)
+
+
+def _is_supported(path: Path) -> bool:
+    """Whether a file in a folder is ours; its beginning is looked at only where that decides."""
+    suffix = path.suffix.lower()
+    if suffix and SUFFIXES.get(suffix) not in ("csv", "tsv"):
+        return suffix in SUFFIXES or suffix in OLD_OFFICE
     try:
         with path.open("rb") as file:
-            head = file.read(65536)
-        return not is_question_list(head) if kind else kind_of(head, path.name) in ("pdf", "html", "zip")
+            return is_supported(file.read(65536), path.name)
     except (OSError, SourceError):
         # Named in the report by the attempt to read it.
-        return kind is not None
+        return bool(suffix)
 
 
 def _prune(store: Store, writer: Writer, folders: Sequence[Path]) -> int:
@@ -186,35 +239,79 @@ def _is_gone(path: str) -> bool:
 class _Run:
     """The state of one ingestion: changes that wait to be written, and ids given out in them."""
 
-    def __init__(self, store: Store, writer: Writer, tally: _Tally) -> None:
+    def __init__(
+        self,
+        store: Store,
+        writer: Writer,
+        tally: _Tally,
+        parsers: ThreadPoolExecutor,
+        options: Options,
+        fetcher: Fetcher,
+    ) -> None:
         self._store = store
         self._writer = writer
         self._tally = tally
+        self._parsers = parsers
+        self._options = options
+        self._fetcher = fetcher
         self._waiting: list[tuple[Item, str, tuple[tuple[Document, tuple[Passage, ...]], ...]]] = []
         self._owners: dict[str, str] = {}
         self._limit = max(16, min(PASSAGE_TOKENS, store.embedder.max_tokens - ROOM_FOR_TITLE))
 
-    def take(self, item: Item) -> None:
-        """Read one item, and write when enough is waiting; what is unchanged costs a hash."""
+    def settled(self, items: list[Item]) -> Iterator[Item]:
+        """The items, each after it was parsed and put among the changes, in their order.
+
+        Parsing goes on beside splitting and embedding, but not so far ahead that it fills the memory. The
+        pages that feeds and sitemaps list are added to ``items``.
+        """
+        begun: deque[tuple[Item, str, Future[Loaded]]] = deque()
+        known = {item.origin for item in items}
+        taken = 0
+        while taken < len(items) or begun:
+            if taken < len(items) and len(begun) <= 2 * PARSERS:
+                begun.append((items[taken], *self._begin(items[taken])))
+                taken += 1
+            else:
+                settled, links = self._settle(*begun.popleft())
+                items += [link for link in links if link.origin not in known]
+                known |= {link.origin for link in links}
+                yield settled
+
+    def _begin(self, item: Item) -> tuple[str, Future[Loaded]]:
+        """The hash of an item, and its documents to come; none where it has not changed."""
+        future: Future[Loaded] = Future()
         try:
-            data, name = _read(item)
-            digest = content_hash(data)
-            if self._store.catalogue.origin_hash(item.origin) == digest:
-                self._tally.unchanged += len(self._store.catalogue.documents_of(item.origin))
-                return
-            loaded = _parse(data, item, name)
+            page = (
+                self._fetcher.fetch(item.origin) if item.path is None else _read(item.origin, item.path.name)
+            )
         except SourceError as error:
-            self._tally.fail(item.origin, error)
-            return
+            future.set_exception(error)
+            return "", future
+        digest = content_hash(page.data, self._options.columns)
+        if self._store.catalogue.origin_hash(item.origin) != digest:
+            return digest, self._parsers.submit(_parse, page, item, self._options)
+        self._tally.unchanged += len(self._store.catalogue.documents_of(item.origin))
+        future.set_result(Loaded(()))
+        return digest, future
+
+    def _settle(self, item: Item, digest: str, loading: Future[Loaded]) -> tuple[Item, list[Item]]:
+        """The item itself, and those that it leads to."""
+        try:
+            loaded = loading.result()
+            links = _linked(loaded, item)
+        except SourceError as error:
+            if not (item.walked and isinstance(error, NotADocument)):
+                self._tally.fail(item.origin, error)
+            return item, []
         self._tally.failed += loaded.failures
-        if not loaded.documents:
-            return
-        documents = tuple(
-            (document, self._split(document)) for document in self._named(loaded.documents, item)
-        )
-        self._waiting.append((item, digest, documents))
+        if loaded.documents:
+            documents = tuple(
+                (document, self._split(document)) for document in self._named(loaded.documents, item)
+            )
+            self._waiting.append((item, digest, documents))
         if sum(len(passages) for _, _, pairs in self._waiting for _, passages in pairs) >= BATCH_PASSAGES:
             self.flush()
+        return item, links
 
     def flush(self) -> None:
         """Write what is waiting, in one visible step."""
@@ -287,83 +384,60 @@ def _names(document_id: str, item: Item, *, single: bool) -> Iterator[str]:
     yield f"{item.origin}#{document_id}"
 
 
-def _read(item: Item) -> tuple[bytes, str]:
-    """The bytes of an item, and the file name that they go by."""
-    if item.path is None:
-        return _fetch(item.origin)
+def _read(origin: str, name: str) -> Page:
+    """A file, by its real path, since a link may point elsewhere by now."""
     try:
-        item.origin.encode()
-        return item.path.read_bytes(), item.path.name
+        origin.encode()
+        with open(origin, "rb") as file:
+            data = file.read(SOURCE_BYTES + 1)
     except UnicodeEncodeError as error:
         raise SourceError("the name of the file is not valid UTF-8", "rename it") from error
     except OSError as error:
         raise SourceError(f"the file cannot be read ({error.strerror})", "check its permissions") from error
+    if len(data) > SOURCE_BYTES:
+        raise SourceError(f"the file is larger than {SOURCE_BYTES >> 30} GB", "split it")
+    return Page(data, name, "")
 
 
-def _parse(data: bytes, item: Item, name: str) -> Loaded:
-    """The documents of an item; whatever a parser raises is a fault of this source alone."""
+@contextmanager
+def _parsers() -> Iterator[ThreadPoolExecutor]:
+    """Threads that each wait for a child process; where ingestion is broken off, the children are stopped."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    pool = ThreadPoolExecutor(min(PARSERS, cores), thread_name_prefix="parser")
     try:
-        loaded = parse(data, item.id, source=item.origin, name=name)
-    except SourceError:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        stop_busy()
         raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise SourceError(
-            f"the file cannot be understood ({reason[:200]})", "check that it is whole, or save it anew"
-        ) from error
+    finally:
+        pool.shutdown()
+
+
+def _parse(page: Page, item: Item, options: Options) -> Loaded:
+    """The documents of an item, as a child process reads them."""
+    loaded = parse(page.data, item.id, source=item.origin, name=page.name, options=options)
     if item.path is not None:
         return loaded
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    pages = tuple(replace(page, url=page.url or item.origin, retrieved_at=now) for page in loaded.documents)
-    return replace(loaded, documents=pages)
+    documents = tuple(replace(d, url=d.url or page.url, retrieved_at=now) for d in loaded.documents)
+    return replace(loaded, documents=documents, links=tuple(urljoin(page.url, link) for link in loaded.links))
 
 
-def _fetch(url: str) -> tuple[bytes, str]:
-    """One page over HTTP; raises ``SourceError`` on any failure, and above ``FETCH_BYTES``."""
-    from http.client import HTTPException
-    from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
-
-    try:
-        request = Request(
-            url,
-            headers={"User-Agent": "kbqa", "Accept": "text/html,application/pdf,text/plain;q=0.9,*/*;q=0.1"},
-        )
-        with urlopen(request, timeout=FETCH_SECONDS) as response:
-            data: bytes = response.read(FETCH_BYTES + 1)
-            media_type = response.headers.get_content_type()
-            charset = response.headers.get_content_charset()
-    except HTTPError as error:
-        raise SourceError(
-            f"the server answered {error.code} {error.reason}", "open the address in a browser to check it"
-        ) from error
-    except (OSError, HTTPException, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise SourceError(
-            f"the page cannot be fetched ({reason})", "check the address and the connection"
-        ) from error
-    if len(data) > FETCH_BYTES:
-        raise SourceError(
-            f"the page is larger than {FETCH_BYTES >> 20} MB", "download it and ingest the file"
-        )
-    if charset and charset.lower() not in ("utf-8", "utf8") and media_type.startswith("text/"):
-        data = _recoded(data, charset)
-    return data, _page_name(url, media_type)
+def _linked(loaded: Loaded, item: Item) -> list[Item]:
+    """The pages that a feed lists; raises ``SourceError`` where a feed may not lead on."""
+    if not loaded.links:
+        return []
+    if item.path is not None:
+        raise NotADocument("this is a feed or a sitemap", "ingest it by its address")
+    if item.feeds >= MOST_FEEDS_DEEP:
+        raise SourceError("sitemaps lead to sitemaps without end", "ingest the one that lists the pages")
+    pages = (link for link in loaded.links if _is_url(link))
+    return [Item(page, page, feeds=item.feeds + 1) for page in pages]
 
 
-def _recoded(data: bytes, charset: str) -> bytes:
-    """UTF-8 from the encoding that the server names; one that does not fit is left to the loader."""
-    try:
-        return data.decode(charset).encode("utf-8")
-    except (LookupError, UnicodeDecodeError):
-        return data
-
-
-def _page_name(url: str, media_type: str) -> str:
-    """A file name for a fetched page, with the suffix of its kind."""
-    name = PurePosixPath(unquote(urlsplit(url).path)).name or urlsplit(url).netloc
-    suffix = _MEDIA_SUFFIX.get(media_type)
-    return name if suffix is None or Path(name).suffix.lower() in SUFFIXES else name + suffix
+def _is_url(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
 
 
 @contextmanager

@@ -9,43 +9,49 @@ count, to answer, to write) instead of being kept, so that 100,000 rows need no 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kb import __version__
 from kb.errors import Busy, KBError, SourceError, UsageError
+from kb.journal import Journal, Result, journal_path, look_into_journal, open_journal
 from kb.outputs import (
     WRITERS,
-    CitedSource,
     Output,
-    Result,
+    Receipt,
+    check_target,
     citations_of,
     file_hash,
     new_receipt,
     outcome,
     receipt_path,
+    replacing,
     sidecar,
+    with_sources,
     writing,
 )
 from kb.tables import READS, TEXT_COLUMNS, Mode, Row, Table, digest, read_table
 from kb.types import Answer, CheckReport, DocumentSummary, Failure, Filters, Turn
 
-Progress = Callable[[int, int, str], None]
+T = TypeVar("T")
+R = TypeVar("R")
+Progress = Callable[[int, int, str], None]  # done, in all, name; no name: these were done before
 
 WRITES = tuple(WRITERS)
 TITLES = {"ask": "Answers to {}", "check": "Verdicts on {}"}
 ORDER = ("answered", "supported", "contradicted", "not_found", "error")
 WAITING_PER_WORKER = 8  # rows that are read ahead
+SAMPLED_PER_WORKER = 6  # rows that are tried to see how long a row takes
 
 _log = logging.getLogger(__name__)
 
@@ -71,17 +77,53 @@ class Library(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchReport:
-    """What a run did: ``done`` rows are in the output, ``resumed`` of them from an earlier run."""
+    """What a run did: ``done`` rows are in the output, ``resumed`` of them from an earlier run.
+
+    ``left`` are the rows that a run which was told to stop did not come to.
+    """
 
     done: int = 0
     answered: int = 0
     not_found: int = 0
     failed: tuple[Failure, ...] = ()
     resumed: int = 0
+    left: int = 0
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "failed": [asdict(f) for f in self.failed], "seconds": round(self.seconds, 2)}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """What a run would do with the ``rows`` of a list.
+
+    ``faulty`` ones are errors in the list, ``done`` ones are there from an earlier run, ``stale`` ones too,
+    but the knowledge base or the settings changed since. ``each`` is how many seconds go by for a row when
+    ``workers`` are at work, as ``sampled`` rows took them.
+    """
+
+    rows: int
+    faulty: tuple[Failure, ...]
+    done: int
+    stale: int
+    left: int
+    sampled: int
+    workers: int
+    each: float
+
+    @property
+    def seconds(self) -> float:
+        """About how long the rows that are left will take."""
+        return self.left * self.each
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "faulty": [asdict(f) for f in self.faulty],
+            "each": round(self.each, 4),
+            "seconds": round(self.seconds, 1),
+        }
 
 
 def run_batch(
@@ -93,36 +135,49 @@ def run_batch(
     workers: int = 1,
     filters: Filters = Filters(),
     top: int | None = None,
+    journal: Path | None = None,
     progress: Progress | None = None,
+    seen: Callable[[Row, Result], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> BatchReport:
     """Answer (or check) every row of ``source`` and write ``target``; continues a run that was cut off.
 
-    A row's own filters come before ``filters``. ``progress`` is told rows done, rows in all and the row's
-    id. Raises ``UsageError`` for a kind of file or a column that will not do, ``SourceError`` for a list
-    that cannot be read.
+    A row's own filters come before ``filters``. What is done is kept in ``journal``; the default lies beside
+    the output and goes away with the last row. ``progress`` is told rows done, rows in all and the row's
+    id, ``seen`` is shown each row with its result. When ``stop`` says so, what is done is written, and the
+    same call goes on from there. Raises ``UsageError`` for a kind of file or a column that will not do,
+    ``SourceError`` for a list that cannot be read.
     """
     _check_request(source, target, mode, workers)
     started = time.perf_counter()
     table, list_hash = read_table(source, mode), file_hash(source)
-    info, documents = kb.info(), kb.documents()
-    worded: dict[str, Any] = {name: info[name] for name in ("model", "unsupported") if name in info}
-    receipt = new_receipt(info, documents, {"mode": mode, "top": top, **worded, **asdict(filters)})
-    # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
-    folder = info.get("folder")
-    identity = [folder and str(Path(folder).resolve()), info.get("documents"), info.get("passages")]
-    state = digest([identity, receipt.generation, receipt.embedder, __version__, receipt.settings])
-    with _only_one(target), Journal(journal_path(target), state=state) as journal:
-        total, sound, stale = _count(table, journal)
-        resumed = len(journal.done)
+    documents = kb.documents()
+    receipt, state = _asked_of(kb, documents, mode, filters, top)
+    kept = journal or journal_path(target)
+    with _only_one(target), open_journal(kept, state=state) as past:
+        total, sound, stale = _count(table, past)
+        resumed = len(past.done)
         _say_what_is_resumed(resumed, sound, stale)
         finished = total - sound + resumed
-        todo = (row for row in table.rows() if row.error is None and row.key not in journal)
-        with closing(_answer_all(_answerer(kb, mode, filters, top), todo, workers)) as results:
+        answer = _answerer(kb, mode, filters, top)
+
+        def work(row: Row) -> Result:
+            result = answer(row)
+            past.add(row.key, result, failed=outcome(result) == "error")
+            return result
+
+        todo = (row for row in table.rows() if row.error is None and row.key not in past)
+        if progress and finished:
+            progress(finished, total, "")
+        with closing(spread(work, todo, workers)) as results:
             for row, result in results:
-                journal.add(row.key, result, failed=outcome(result) == "error")
                 finished += 1
                 if progress:
                     progress(finished, total, row.id)
+                if seen:
+                    seen(row, result)
+                if stop():
+                    break
         if resumed < sound and kb.info().get("generation") != receipt.generation:
             _log.warning(
                 "the knowledge base changed during the run: some rows were answered from its new content"
@@ -130,15 +185,59 @@ def run_batch(
         if file_hash(source) != list_hash:
             raise SourceError(f"{source} changed during the run", "run the same command again")
         output = Output(TITLES[mode].format(source.name), mode, table.columns, {}, receipt, table.mark)
-        report = _write(target, table, journal, output, {document.id: document for document in documents})
-    if not report.failed:
-        journal_path(target).unlink()
+        report = _write(target, table, total, past, output, {d.id: d for d in documents})
+    if not (journal or report.failed or report.left):
+        kept.unlink()
     return replace(report, resumed=resumed, seconds=time.perf_counter() - started)
 
 
-def journal_path(target: Path) -> Path:
-    """Where the finished rows of a run are kept until its output is complete."""
-    return target.with_name(target.name + ".journal")
+def plan_batch(
+    kb: Library,
+    source: Path,
+    target: Path,
+    *,
+    mode: Mode = "ask",
+    workers: int = 1,
+    filters: Filters = Filters(),
+    top: int | None = None,
+) -> BatchPlan:
+    """What ``run_batch`` would do, and about how long it would take; nothing is written.
+
+    A few of the rows that are left, spread over the list, are answered to see how long they take. Raises
+    what ``run_batch`` raises.
+    """
+    _check_request(source, target, mode, workers)
+    table = read_table(source, mode)
+    _, state = _asked_of(kb, kb.documents(), mode, filters, top)
+    with look_into_journal(journal_path(target), state=state) as journal:
+        total, sound, stale = _count(table, journal)
+        left = sound - len(journal.done)
+        todo = (row for row in table.rows() if row.error is None and row.key not in journal)
+        step = max(1, left // (SAMPLED_PER_WORKER * workers))
+        sample = list(islice(todo, 0, None, step))
+    faulty = tuple(Failure(row.id, row.error) for row in table.rows() if row.error is not None)
+    answer = _answerer(kb, mode, filters, top)
+    began = time.perf_counter()
+    for row in sample[:1]:  # the first one waits for the models to load
+        answer(row)
+    first = time.perf_counter() - began
+    began = time.perf_counter()
+    tried = len(list(spread(answer, sample[1:], workers)))
+    each = (time.perf_counter() - began) / tried if tried else first
+    return BatchPlan(total, faulty, total - len(faulty) - left, stale, left, len(sample), workers, each)
+
+
+def _asked_of(
+    kb: Library, documents: Sequence[DocumentSummary], mode: Mode, filters: Filters, top: int | None
+) -> tuple[Receipt, str]:
+    """The receipt of a run before anything is cited, and the state under which its rows are kept."""
+    info = kb.info()
+    worded: dict[str, Any] = {name: info[name] for name in ("model", "unsupported") if name in info}
+    receipt = new_receipt(info, documents, {"mode": mode, "top": top, **worded, **asdict(filters)})
+    # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
+    folder = info.get("folder")
+    identity = [folder and str(Path(folder).resolve()), info.get("documents"), info.get("passages")]
+    return receipt, digest([identity, receipt.generation, receipt.embedder, __version__, receipt.settings])
 
 
 # --- the request -------------------------------------------------------------------------------------
@@ -151,14 +250,9 @@ def _check_request(source: Path, target: Path, mode: str, workers: int) -> None:
         raise UsageError(f"{workers} workers cannot work", "use 1 or more")
     if source.suffix.lower() not in READS:
         raise UsageError(f"{source.name} is not a list that can be read", f"use one of {' '.join(READS)}")
-    if target.suffix.lower() not in WRITES:
-        raise UsageError(
-            f"{target.name} cannot be written", f"name an output that ends in one of {' '.join(WRITES)}"
-        )
-    if not target.parent.is_dir():
-        raise UsageError(f"there is no folder {target.parent}", "make it first")
     if target.exists() and source.exists() and target.samefile(source):
         raise UsageError("the output would overwrite the list", "give the output another name")
+    check_target(target, WRITES)
 
 
 def _count(table: Table, journal: Journal) -> tuple[int, int, int]:
@@ -213,18 +307,16 @@ def _merge(own: Filters, general: Filters) -> Filters:
     )
 
 
-def _answer_all(
-    answer: Callable[[Row], Result], rows: Iterable[Row], workers: int
-) -> Generator[tuple[Row, Result], None, None]:
-    """Each row with its result, as they are finished; only a few rows are read ahead."""
+def spread(work: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[tuple[T, R], None, None]:
+    """Each item with what ``work`` makes of it, as they are finished; only a few items are read ahead."""
     if workers == 1:
-        yield from ((row, answer(row)) for row in rows)
+        yield from ((item, work(item)) for item in items)
         return
     pool = ThreadPoolExecutor(workers)
-    waiting: dict[Future[Result], Row] = {}
+    waiting: dict[Future[R], T] = {}
     try:
-        for row in rows:
-            waiting[pool.submit(answer, row)] = row
+        for item in items:
+            waiting[pool.submit(work, item)] = item
             if len(waiting) >= workers * WAITING_PER_WORKER:
                 yield from _finished(waiting)
         while waiting:
@@ -233,8 +325,8 @@ def _answer_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _finished(waiting: dict[Future[Result], Row]) -> Iterator[tuple[Row, Result]]:
-    """Wait for at least one row and take out those that are finished."""
+def _finished(waiting: dict[Future[R], T]) -> Iterator[tuple[T, R]]:
+    """Wait for at least one item and take out those that are finished."""
     for future in wait(waiting, return_when=FIRST_COMPLETED).done:
         yield waiting.pop(future), future.result()
 
@@ -245,7 +337,48 @@ def _failed(text: str, mode: Mode, error: str) -> Result:
     return Answer(text, status="error", error=error).to_dict()
 
 
-# --- the journal -------------------------------------------------------------------------------------
+# --- writing -----------------------------------------------------------------------------------------
+
+
+def _write(
+    target: Path,
+    table: Table,
+    total: int,
+    journal: Journal,
+    output: Output,
+    documents: Mapping[str, DocumentSummary],
+) -> BatchReport:
+    """Write the whole output in one visible step and count what it holds."""
+    counts: Counter[str] = Counter()
+    failed: list[Failure] = []
+    cited: set[str] = set()
+    for row, result in _results(table, journal, output.mode):
+        counts[outcome(result)] += 1
+        cited |= {citation["document_id"] for citation in citations_of(result)}
+        if outcome(result) == "error":
+            failed.append(Failure(row.id, result["error"] or "The question could not be answered."))
+    receipt = with_sources(output.receipt, cited, documents.values())
+    left = total - counts.total()
+    output = replace(output, counts={status: counts[status] for status in ORDER}, left=left, receipt=receipt)
+    with (
+        replacing(target) as draft,
+        writing(draft, target.suffix.lower(), output) as put,
+    ):
+        for row, result in _results(table, journal, output.mode):
+            put(row, result)
+    if beside := sidecar(receipt, target):
+        with replacing(receipt_path(target)) as draft:
+            draft.write_text(beside, encoding="utf-8")
+    answered = sum(counts[status] for status in ("answered", "supported", "contradicted"))
+    return BatchReport(counts.total(), answered, counts["not_found"], tuple(failed), left=left)
+
+
+def _results(table: Table, journal: Journal, mode: Mode) -> Iterator[tuple[Row, Result]]:
+    for row in table.rows():
+        if row.error:
+            yield row, _failed(row.text, mode, row.error)
+        elif (result := journal.result(row.key)) is not None:
+            yield row, result
 
 
 @contextmanager
@@ -268,121 +401,8 @@ def _only_one(target: Path) -> Iterator[None]:
 
 def _clear_drafts(target: Path) -> None:
     """Remove what runs that were killed while they wrote have left half written."""
-    draft = re.compile(rf"\.{re.escape(target.name)}\.(\d+)\.tmp")
+    names = "|".join(re.escape(path.name) for path in (target, receipt_path(target)))
+    draft = re.compile(rf"\.(?:{names})\.(\d+)\.(?:tmp|try)")
     for path in target.parent.iterdir():
         if (found := draft.fullmatch(path.name)) and int(found[1]) != os.getpid():
             path.unlink(missing_ok=True)
-
-
-class Journal:
-    """Finished rows on disk, one a line; in memory only where each line begins.
-
-    ``key in journal`` means that the row was finished under the same ``state`` (knowledge base and
-    settings) and did not fail; ``done`` holds these keys, ``stale`` those finished under another one.
-    """
-
-    def __init__(self, path: Path, *, state: str) -> None:
-        self.state = state
-        self.stale: set[str] = set()
-        self.done: set[str] = set()
-        self._places: dict[str, int] = {}
-        self._file = path.open("a+b")
-        self._load()
-
-    def _load(self) -> None:
-        place = 0
-        self._file.seek(0)
-        for line in self._file:
-            if not line.endswith(b"\n"):
-                break
-            try:
-                entry = json.loads(line)
-                self._note(entry["key"], place, entry["state"], failed=entry["failed"])
-            except (ValueError, KeyError, TypeError):
-                _log.warning("a line of the journal cannot be read, its row is asked again")
-            place += len(line)
-        self._file.truncate(place)  # a line that a killed run left half written
-
-    def _note(self, key: str, place: int, state: str, *, failed: bool) -> None:
-        for group in (self.done, self.stale):
-            group.discard(key)
-        self._places[key] = place
-        if not failed:
-            (self.done if state == self.state else self.stale).add(key)
-
-    def add(self, key: str, result: Result, *, failed: bool) -> None:
-        """Keep the result of a row, past the end of this process."""
-        place = self._file.seek(0, os.SEEK_END)
-        entry = {"key": key, "state": self.state, "failed": failed, "result": result}
-        self._file.write(json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-        self._file.flush()
-        self._note(key, place, self.state, failed=failed)
-
-    def result(self, key: str) -> Result:
-        """The latest result of a row."""
-        self._file.seek(self._places[key])
-        found: Result = json.loads(self._file.readline())["result"]
-        return found
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.done
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-# --- writing -----------------------------------------------------------------------------------------
-
-
-def _write(
-    target: Path, table: Table, journal: Journal, output: Output, documents: dict[str, DocumentSummary]
-) -> BatchReport:
-    """Write the whole output in one visible step and count what it holds."""
-    counts: Counter[str] = Counter()
-    failed: list[Failure] = []
-    cited: set[str] = set()
-    for row, result in _results(table, journal, output.mode):
-        counts[outcome(result)] += 1
-        cited |= {citation["document_id"] for citation in citations_of(result)}
-        if outcome(result) == "error":
-            failed.append(Failure(row.id, result["error"] or "The question could not be answered."))
-    sources = tuple(_cited_source(document_id, documents) for document_id in sorted(cited))
-    receipt = replace(output.receipt, sources=sources)
-    output = replace(output, counts={status: counts[status] for status in ORDER}, receipt=receipt)
-    with (
-        replacing(target) as draft,
-        writing(draft, target.suffix.lower(), output) as put,
-    ):
-        for row, result in _results(table, journal, output.mode):
-            put(row, result)
-    if beside := sidecar(receipt, target):
-        with replacing(receipt_path(target)) as draft:
-            draft.write_text(beside, encoding="utf-8")
-    answered = sum(counts[status] for status in ("answered", "supported", "contradicted"))
-    return BatchReport(counts.total(), answered, counts["not_found"], tuple(failed))
-
-
-def _results(table: Table, journal: Journal, mode: Mode) -> Iterator[tuple[Row, Result]]:
-    for row in table.rows():
-        yield row, _failed(row.text, mode, row.error) if row.error else journal.result(row.key)
-
-
-def _cited_source(document_id: str, documents: dict[str, DocumentSummary]) -> CitedSource:
-    known = documents.get(document_id)
-    return CitedSource(document_id, *((known.title, known.content_hash) if known else (None, None)))
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A path to write to; what is there takes the place of ``target`` when all of it is written."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        yield draft
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -25,18 +25,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from kb import __version__
-from kb.errors import KBError, NoSuchDocument, SourceError, UsageError
+from kb.errors import KBError, NoSuchDocument, UsageError
 
 if TYPE_CHECKING:
-    from kb.batch import BatchReport, Progress
+    from kb.batch import BatchPlan, BatchReport, Progress
     from kb.pipeline import KnowledgeBase
     from kb.settings import Settings
     from kb.tables import Mode
-    from kb.types import Filters, IngestReport
+    from kb.types import CheckReport, Failure, Filters, IngestReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
-PLAIN_TEXT = ("", ".txt", ".text", ".md", ".markdown")
 NAMED_FAILURES = 20
 
 
@@ -108,6 +107,15 @@ def _day(last: bool) -> Callable[[click.Context, click.Parameter, str | None], s
     return convert
 
 
+def _columns(_: click.Context, __: click.Parameter, value: str | None) -> tuple[tuple[str, str], ...]:
+    from ingest.load.records import field_named
+
+    pairs = [pair.partition("=") for pair in (value or "").split(",") if pair.strip()]
+    if not all(field.strip() and column.strip() for field, _, column in pairs):
+        raise UsageError(f"--map {value} cannot be read", "write FIELD=COLUMN, such as title=headline")
+    return tuple((field_named(field), column.strip()) for field, _, column in pairs)
+
+
 def _filtered(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that limit a search, and hand the command one ``filters`` for them."""
 
@@ -144,6 +152,9 @@ def _filtered(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+workers_option = click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, help="How many questions are worked on at once."
+)
 top_option = click.option("--top", type=click.IntRange(1, 100), help="How many passages to report [10].")
 model_option = click.option(
     "--model",
@@ -173,20 +184,51 @@ def cli() -> None:
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--prune", is_flag=True, help="Also remove documents whose file is gone.")
+@click.option("--include", metavar="PATTERN", multiple=True, help='Only such files of a folder: "*.md".')
+@click.option("--exclude", metavar="PATTERN", multiple=True, help="Not these; patterns as in .gitignore.")
+@click.option(
+    "--map",
+    "columns",
+    metavar="FIELD=COLUMN,...",
+    callback=_columns,
+    help="Which column of records holds what: title=headline,date=pubdate.",
+)
+@click.option("--password", metavar="WORD", help='Opens encrypted files; "-" asks for it.')
 @_shared
 @click.pass_obj
-def ingest(run: Run, sources: tuple[str, ...], prune: bool) -> int:
+def ingest(
+    run: Run,
+    sources: tuple[str, ...],
+    prune: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    columns: tuple[tuple[str, str], ...],
+    password: str | None,
+) -> int:
     """Read files, folders, web pages and records.
 
     A list of records (.csv, .jsonl) gives one document a row. What has not changed since the last time is
     passed over; a source that cannot be read does not stop the others.
     """
+    from ingest.fetch import Fetcher
+    from ingest.load import Options
+    from ingest.sync import Chosen
     from ingest.sync import ingest as ingest_sources
     from kb.store import Store
 
+    if password == "-":
+        password = click.prompt("Password", hide_input=True, err=True)
     settings = run.settings()
     with Store.open(settings.kb, settings, create=True) as store, _progress(run, "ingesting") as progress:
-        report = ingest_sources(sources, store, prune=prune, progress=progress)
+        report = ingest_sources(
+            sources,
+            store,
+            prune=prune,
+            options=Options(password, columns),
+            chosen=Chosen(include, exclude),
+            fetcher=Fetcher(private=settings.private_urls),
+            progress=progress,
+        )
     for failure in report.failed:
         click.echo(f"failed: {failure.source}: {failure.error}", err=True)
     run.put(report, lambda: _ingest_text(report))
@@ -232,23 +274,42 @@ def ask(
 @click.option(
     "--file", "draft", type=click.Path(path_type=Path), metavar="DRAFT", help="Check this file instead."
 )
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    type=click.Path(path_type=Path),
+    metavar="PACK",
+    help="Write the evidence to this file.",
+)
 @_filtered
 @_shared
 @click.pass_obj
-def check(run: Run, text: tuple[str, ...], draft: Path | None, filters: Filters) -> int:
+def check(run: Run, text: tuple[str, ...], draft: Path | None, target: Path | None, filters: Filters) -> int:
     """Check the claims of a text or draft.
 
     "-" reads the text from stdin.
+
+    PACK is .html, .md, .docx, .csv, .json or .jsonld (ClaimReview of schema.org): every claim with its
+    verdict, every quote with its source, its place and the hash of the source.
     """
+    from ingest.draft import read_draft
     from kb.render import check_text
 
     if text and draft:
         raise UsageError("there is both a text and a file to check", "give one of them")
-    claims = _read_draft(draft) if draft else _words(text, "text", "check")
+    claims = read_draft(draft) if draft else _words(text, "text", "check")
+    if target:
+        from kb.pack import suffix_of
+
+        suffix_of(target)  # before the work, not after it
     with run.library() as kb:
         report = kb.check(claims, filters=filters)
-    if report.error and not run.json:
-        raise KBError(report.error)
+        if report.error and not run.json:
+            raise KBError(report.error)
+        if target and not report.error:
+            _write_pack(kb, report, filters, target, draft.name if draft else "Checked text")
+            run.say(f"Written to {target}.")
     run.put(report, lambda: check_text(report))
     return 1 if report.error else 0
 
@@ -340,7 +401,12 @@ def info(run: Run) -> None:
 @click.option(
     "--mode", type=click.Choice(["ask", "check"]), default="ask", help="Answer questions or check claims."
 )
-@click.option("--workers", type=click.IntRange(1, 64), default=1, help="How many rows are worked on at once.")
+@workers_option
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Write nothing; say what is wrong with the list and how long it will take.",
+)
 @_filtered
 @top_option
 @model_option
@@ -353,6 +419,7 @@ def batch(
     target: Path,
     mode: Mode,
     workers: int,
+    dry_run: bool,
     top: int | None,
     model: str | None,
     unsupported: str | None,
@@ -368,29 +435,30 @@ def batch(
     names the knowledge base's generation and the hashes of its sources; for .jsonl and .csv they stand in
     OUT.receipt.json.
 
-    A run that was cut off is continued by the same command.
+    A run that was cut off is continued by the same command. --dry-run says what it would do.
     """
-    from kb.batch import run_batch
+    from kb.batch import plan_batch, run_batch
 
     unsupported = unsupported or run.settings().unsupported or "withhold"  # nobody looks at every row
-    library = run.library(top=top, model=model, unsupported=unsupported)
-    with library as kb, _progress(run, "answering") as progress:
-        report = run_batch(
-            kb,
-            source,
-            target,
-            mode=mode,
-            workers=workers,
-            filters=filters,
-            top=kb.settings.top,
-            progress=progress,
-        )
-    for failure in report.failed[:NAMED_FAILURES]:
-        click.echo(f"failed: row {failure.source}: {failure.error}", err=True)
-    if (more := len(report.failed) - NAMED_FAILURES) > 0:
-        click.echo(f"failed: {more} more rows (the column error says why)", err=True)
+    with run.library(top=top, model=model, unsupported=unsupported) as kb:
+        asked: dict[str, Any] = {"mode": mode, "workers": workers, "filters": filters, "top": kb.settings.top}
+        if dry_run:
+            plan = plan_batch(kb, source, target, **asked)
+            _name_failures(plan.faulty, "wrong with the list")
+            run.put(plan, lambda: _plan_text(plan))
+            return 1 if plan.faulty else 0
+        with _progress(run, "answering") as progress:
+            report = run_batch(kb, source, target, **asked, progress=progress)
+    _name_failures(report.failed, "failed")
     run.put(report, lambda: _batch_text(report, target))
     return 1 if report.failed else 0
+
+
+def _name_failures(failures: Sequence[Failure], what: str) -> None:
+    for failure in failures[:NAMED_FAILURES]:
+        click.echo(f"{what}: row {failure.source}: {failure.error}", err=True)
+    if (more := len(failures) - NAMED_FAILURES) > 0:
+        click.echo(f"{what}: {more} more rows", err=True)
 
 
 @cli.command()
@@ -449,10 +517,13 @@ def compare(run: Run, old: Path, new: Path) -> None:
 @click.option(
     "--suggest", type=click.IntRange(1, 10_000), metavar="N", help="Draft N questions into QUESTIONS instead."
 )
+@workers_option
 @model_option
 @_shared
 @click.pass_obj
-def evaluate(run: Run, questions: Path, page: Path | None, suggest: int | None, model: str | None) -> int:
+def evaluate(
+    run: Run, questions: Path, page: Path | None, suggest: int | None, workers: int, model: str | None
+) -> int:
     """Score the answers on your own questions.
 
     QUESTIONS is .csv, .tsv, .xlsx or .jsonl with a column "question" and what is expected of it, any of:
@@ -472,19 +543,16 @@ def evaluate(run: Run, questions: Path, page: Path | None, suggest: int | None, 
     """
     if suggest:
         return _draft_questions(run, questions, suggest)
-    from kb.batch import replacing
     from kb.evaluate import evaluate as score_answers
     from kb.evaluate import evaluation_html, evaluation_text, read_cases
-    from kb.outputs import new_receipt
+    from kb.outputs import check_target, new_receipt, replacing
 
-    if page and (page.suffix.lower() != ".html" or not page.parent.is_dir()):
-        raise UsageError(
-            f"{page} cannot be written", "name a page that ends in .html, in a folder that is there"
-        )
+    if page:
+        check_target(page, (".html",))
     cases = read_cases(questions)
     with run.library(model=model) as kb, _progress(run, "asking") as progress:
         receipt = new_receipt(kb.info(), kb.documents(), {"questions": questions.name})
-        found = score_answers(kb, cases, receipt, progress=progress)
+        found = score_answers(kb, cases, receipt, workers=workers, progress=progress)
     if page:
         with replacing(page) as draft, draft.open("w", encoding="utf-8", errors="replace") as file:
             file.writelines(evaluation_html(found, f"How {questions.name} was answered"))
@@ -519,6 +587,15 @@ def serve(run: Run, host: str | None, port: int | None, model: str | None, unsup
     app.main(settings)
 
 
+def _write_pack(kb: KnowledgeBase, report: CheckReport, filters: Filters, target: Path, title: str) -> None:
+    from kb.outputs import replacing
+    from kb.pack import pack, suffix_of
+
+    made = pack(report, kb.info(), kb.documents(), suffix_of(target), title=title, filters=filters)
+    with replacing(target) as file:
+        file.write_bytes(made)
+
+
 # --- what commands read and print --------------------------------------------------------------------
 
 
@@ -533,21 +610,6 @@ def _words(arguments: tuple[str, ...], noun: str, command: str) -> str:
     if not text:
         raise UsageError(f"there is no {noun}", f'write it after the command: kbqa {command} "…"')
     return text
-
-
-def _read_draft(path: Path) -> str:
-    """The text of a draft; plain text is taken letter by letter, other formats as ingestion reads them."""
-    if path.suffix.lower() in PLAIN_TEXT:
-        from kb.tables import decode
-
-        return decode(path.read_bytes())
-    from ingest.load import load
-
-    loaded = load(path, path.name)
-    if not loaded.documents:
-        reason = loaded.failures[0].error if loaded.failures else "it holds no text"
-        raise SourceError(f"{path} cannot be read ({reason})", "save it as .txt, .md, .docx, .html or .pdf")
-    return "\n\n".join(document.text for document in loaded.documents)
 
 
 def _print(text: str) -> None:
@@ -572,6 +634,28 @@ def _batch_text(report: BatchReport, target: Path) -> str:
         f"{report.done} rows{resumed}: {report.answered} answered, {report.not_found} not found, "
         f"{len(report.failed)} failed, in {report.seconds:.1f} s. Written to {target}."
     )
+
+
+def _plan_text(plan: BatchPlan) -> str:
+    from kb.render import duration
+
+    lines = [f"{plan.rows} rows, {plan.left} to be done."]
+    if plan.faulty:
+        lines.append(f"{len(plan.faulty)} cannot be asked as they stand in the list, and would be errors.")
+    if plan.done:
+        lines.append(f"{plan.done} are there from an earlier run, and would not be done again.")
+    if plan.stale:
+        lines.append(f"{plan.stale} of an earlier run, since the knowledge base or the settings changed.")
+    if plan.left:
+        tried = _many(plan.sampled, "row")
+        lines.append(
+            f"About {duration(plan.seconds)} with {_many(plan.workers, 'worker')}, as tried with {tried}."
+        )
+    return "\n".join([*lines, "Nothing was written."])
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _info_text(facts: dict[str, Any]) -> str:
@@ -599,6 +683,8 @@ def _progress(run: Run, verb: str) -> Iterator[Progress]:
 
             def advance(done: int, total: int, name: str) -> None:
                 bar.total = total
+                if not name:  # what was done before counts for the bar, but not for the pace
+                    bar.initial = bar.n = done
                 bar.set_postfix_str(name[-40:], refresh=False)
                 bar.update(done - bar.n)
 
@@ -608,13 +694,19 @@ def _progress(run: Run, verb: str) -> Iterator[Progress]:
 
 
 def _lines(verb: str, every_s: float = 5.0) -> Progress:
-    last = time.monotonic()
+    from kb.render import pace
+
+    began = last = time.monotonic()
+    first = 0
 
     def advance(done: int, total: int, name: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every_s:
+        nonlocal first, last
+        if not name:
+            first = done
+        elif time.monotonic() - last >= every_s:
             last = time.monotonic()
-            click.echo(f"{verb}: {done} of {total}", err=True)
+            told = pace(done - first, total - done, last - began)
+            click.echo(f"{verb}: {done} of {total}, {told}", err=True)
 
     return advance
 

@@ -9,6 +9,7 @@
     │   └── StorageError      the disk or the database refused
     ├── Busy                  another process is writing to it
     ├── SourceError           a file, URL or record that cannot be read
+    │   └── NotADocument      a file that may lie beside documents and is none
     ├── NoSuchDocument        an id that the knowledge base does not hold
     └── ModelError            an embedding or chat model that is missing or failed
 
@@ -65,6 +66,10 @@ class Busy(KBError):
 
 class SourceError(KBError):
     """A file, URL or record that cannot be read."""
+
+
+class NotADocument(SourceError):
+    """A file that may lie beside documents and is none: passed over unless it was named."""
 
 
 class NoSuchDocument(KBError):

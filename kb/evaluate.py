@@ -19,6 +19,7 @@ from textwrap import fill
 from typing import Any, Protocol
 
 from kb import page
+from kb.batch import Progress, spread
 from kb.errors import NoSuchDocument, SourceError, UsageError
 from kb.outputs import Receipt, as_it_was, receipt_facts
 from kb.render import escape, excerpt, plain
@@ -256,9 +257,10 @@ def evaluate(
     cases: Sequence[Case],
     receipt: Receipt,
     *,
-    progress: Callable[[int, int, str], None] | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
 ) -> Evaluation:
-    """Ask every question, one after the other, and score the answers.
+    """Ask every question and score the answers; the number of ``workers`` changes no figure but the times.
 
     Raises ``UsageError`` if none of the expected documents is in the knowledge base.
     """
@@ -271,13 +273,15 @@ def evaluate(
         except NoSuchDocument:
             return ""
 
-    scores = []
-    for done, case in enumerate(cases, 1):
-        answer = kb.ask(case.question, filters=case.filters, history=case.history)
-        scores.append(score(case, answer, text_of))
+    def ask(n: int) -> Answer:
+        return kb.ask(cases[n].question, filters=cases[n].filters, history=cases[n].history)
+
+    scores: dict[int, Score] = {}
+    for n, answer in spread(ask, range(len(cases)), workers):
+        scores[n] = score(cases[n], answer, text_of)
         if progress:
-            progress(done, len(cases), case.id)
-    return summarise(scores, receipt)
+            progress(len(scores), len(cases), cases[n].id)
+    return summarise([scores[n] for n in range(len(cases))], receipt)
 
 
 def _say_what_is_missing(cases: Sequence[Case], there: set[str]) -> None:

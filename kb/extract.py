@@ -163,6 +163,7 @@ _POINTS_BACK = re.compile(
 
 FEATURES = (
     "reader",
+    "agreement",
     "covered",
     "covered_nearby",
     "covered_passage",
@@ -197,7 +198,11 @@ def features(question: Question, weights: Weights, found: Sequence[Candidate], m
     """The numbers that describe each candidate, shape (len(found), len(FEATURES)); see ``FEATURES``."""
     if not found:
         return np.zeros((0, len(FEATURES)))
-    return np.array([[_reader(c, marked), *_row(question, weights, c)] for c in found], dtype=np.float64)
+    agreeing = _agreement(question, found, marked)
+    return np.array(
+        [[_reader(c, marked), a, *_row(question, weights, c)] for c, a in zip(found, agreeing, strict=True)],
+        dtype=np.float64,
+    )
 
 
 def _reader(c: Candidate, marked: Marked) -> float:
@@ -213,6 +218,34 @@ def _told(c: Candidate, marked: Marked) -> str:
     passage = c.hit.passage
     span = marked[passage].span(c.start - passage.start, c.end - passage.start)
     return passage.text[slice(*span)] if span else ""
+
+
+def _agreement(question: Question, found: Sequence[Candidate], marked: Marked) -> list[float]:
+    """How far other documents tell the same as each candidate: as log1p of their number, each counted by how
+    likely the reader holds it that they answer."""
+    asked = {w.stem for w in question.words}
+    told = [frozenset(w.stem for w in content_words(_told(c, marked))) - asked for c in found]
+    trust = [1.0 / (1.0 + math.exp(-_reader(c, marked))) for c in found]
+    agreeing = []
+    for one, own in zip(found, told, strict=True):
+        others: dict[str, float] = {}
+        for other, said, sure in zip(found, told, trust, strict=True):
+            document = other.hit.passage.document_id
+            if sure > _UNSURE and document != one.hit.passage.document_id and _tell_the_same(own, said):
+                others[document] = max(sure, others.get(document, 0.0))
+        agreeing.append(math.log1p(sum(others.values())))
+    return agreeing
+
+
+_UNSURE = 0.05  # sentences that answer less likely than this bear nothing out
+
+
+def _tell_the_same(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Whether half the words of the shorter are in the longer; of figures, one must be."""
+    figures = [frozenset(w for w in words if w[0].isdigit()) for words in (one, other)]
+    if any(figures) and not figures[0] & figures[1]:
+        return False
+    return len(one & other) >= max(1, min(len(one), len(other)) / 2)
 
 
 def _row(question: Question, weights: Weights, c: Candidate) -> list[float]:
@@ -259,11 +292,18 @@ def _pairs(question: Question, candidate: Candidate) -> float:
     pairs = list(pairwise(asked))
     if not pairs:
         return 0.0
-    place: dict[str, list[int]] = {}
-    for n, word in enumerate(words(candidate.text)):
-        place.setdefault(word.stem, []).append(n)
+    place = _places(candidate.text)
     near = sum(any(abs(i - j) <= 4 for i in place.get(a, ()) for j in place.get(b, ())) for a, b in pairs)
     return near / len(pairs)
+
+
+@lru_cache(maxsize=4096)  # a list of questions meets the same sentences
+def _places(text: str) -> dict[str, list[int]]:
+    """Where among the words of a text each stem stands; not to be changed."""
+    place: dict[str, list[int]] = {}
+    for n, word in enumerate(words(text)):
+        place.setdefault(word.stem, []).append(n)
+    return place
 
 
 def _kind(question: Question, c: Candidate) -> tuple[float, float]:

@@ -9,21 +9,24 @@ in a file beside them (``answers.csv.receipt.json``).
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import json
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from kb import __version__, page, render
+from kb.errors import UsageError
+from kb.journal import Result
 from kb.sheets import add_sheet, new_workbook
 from kb.tables import Mode, Row, digest
 from kb.types import Answer, CheckReport, DocumentSummary
 
-Result = dict[str, Any]
 Put = Callable[[Row, Result], None]
 
 CITATIONS_IN_CSV = 3
@@ -64,7 +67,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a writer has to know besides the rows; ``counts`` are rows by status."""
+    """What a writer has to know besides the rows: how many by status, and how many are ``left`` to do."""
 
     title: str
     mode: Mode
@@ -72,6 +75,7 @@ class Output:
     counts: Mapping[str, int]
     receipt: Receipt
     mark: bool = False
+    left: int = 0
 
 
 def new_receipt(
@@ -87,6 +91,18 @@ def new_receipt(
         library_hash=digest(hashes),
         settings=settings,
     )
+
+
+def with_sources(receipt: Receipt, cited: Collection[str], documents: Iterable[DocumentSummary]) -> Receipt:
+    """The receipt with the title and the hash of each document that was cited, in the order of their ids."""
+    known = {document.id: document for document in documents if document.id in cited}
+    sources = (
+        CitedSource(name, known[name].title, known[name].content_hash)
+        if name in known
+        else CitedSource(name, None, None)
+        for name in sorted(cited)
+    )
+    return replace(receipt, sources=tuple(sources))
 
 
 def receipt_path(target: Path) -> Path:
@@ -127,6 +143,44 @@ def citations_of(result: Result) -> list[dict[str, Any]]:
     if "claims" in result:
         return [citation for claim in result["claims"] for citation in claim["citations"]]
     return list(result["citations"])
+
+
+def check_target(target: Path, kinds: Iterable[str]) -> None:
+    """Find out before the work, not after it, that an output cannot be written.
+
+    Raises ``UsageError`` for a name that will not do, ``OSError`` for a place that will not take it.
+    """
+    if target.suffix.lower() not in kinds:
+        raise UsageError(
+            f"{target.name} cannot be written", f"name an output that ends in one of {' '.join(kinds)}"
+        )
+    if not target.parent.is_dir():
+        raise UsageError(f"there is no folder {target.parent}", "make it first")
+    for path in (target, receipt_path(target)):
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", "give the output another name")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "it must not be written", str(path))
+        attempt = _beside(path, "try")
+        attempt.touch()
+        attempt.unlink()
+
+
+def _beside(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.{suffix}")
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A path to write to; what is there takes the place of ``target`` when all of it is written."""
+    draft = _beside(target, "tmp")
+    try:
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 # --- machines ----------------------------------------------------------------------------------------
@@ -291,11 +345,7 @@ def _markdown(path: Path, output: Output) -> Iterator[Put]:
             file.write(f"\n{_row_markdown(number, row, result, output.mode)}\n")
 
         yield put
-        lines = (
-            " — ".join(f"`{cell}`" if i == 2 else render.escape_markdown(cell) for i, cell in enumerate(line))
-            for line in _receipt_lines(output.receipt)
-        )
-        file.write("\n## Receipt\n\n" + "\n".join(f"- {line}" for line in lines) + "\n")
+        file.write(f"\n## Receipt\n\n{receipt_lines(output.receipt)}\n")
 
 
 def _row_markdown(number: int, row: Row, result: Result, mode: Mode) -> str:
@@ -313,6 +363,9 @@ def _row_markdown(number: int, row: Row, result: Result, mode: Mode) -> str:
 def _lead(output: Output) -> str:
     total = sum(output.counts.values())
     parts = [f"{count:,} {page.STATUSES[status].lower()}" for status, count in output.counts.items() if count]
+    if output.left:
+        parts.append(f"{output.left:,} not done yet, since the run was stopped")
+    total += output.left
     return f"{total:,} {'row' if total == 1 else 'rows'}: {', '.join(parts)}." if total else "No rows."
 
 
@@ -326,6 +379,15 @@ def receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:
         ("Embedder", receipt.embedder or "unknown"),
         *((name.capitalize(), _cell(value)) for name, value in settings.items()),
     ]
+
+
+def receipt_lines(receipt: Receipt) -> str:
+    """A receipt as a list in Markdown."""
+    lines = (
+        " — ".join(f"`{cell}`" if i == 2 else render.escape_markdown(cell) for i, cell in enumerate(line))
+        for line in _receipt_lines(receipt)
+    )
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _receipt_lines(receipt: Receipt) -> Iterator[tuple[str, ...]]:

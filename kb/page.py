@@ -1,21 +1,32 @@
 """Pages to hand around: one HTML file that needs no other, no network, and prints well.
 
 What stands on a page comes escaped from ``kb.render``; here are its frame, its style, the script that
-filters and searches, and the plots.
+filters and searches, and the plots; and the parts of the web desk that show a list at work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from kb.render import REFUSAL, VERDICTS, answer_html, closest_html, escape, evidence_html
-from kb.types import Answer, CheckReport
+from kb.render import (
+    CLAIM_CLASSES,
+    REFUSAL,
+    answer_html,
+    cites_html,
+    claim_class,
+    closest_html,
+    escape,
+    evidence_html,
+    excerpt,
+    label,
+)
+from kb.types import Answer, CheckReport, Verdict
 
 STATUSES: Mapping[str, str] = {
     "answered": "Answered",
     "not_found": "Not found",
     "error": "Failed",
-    **VERDICTS,
+    **CLAIM_CLASSES,
     "right": "Right",
     "wrong": "Wrong",
     "unjudged": "Not judged",
@@ -152,6 +163,28 @@ def answer_row(
     return _row(n, name, answer.question, judged or answer.status, confidence, inner, carried)
 
 
+def draft_html(report: CheckReport) -> str:
+    """A checked text with its claims marked; each leads to its ``claim_row``."""
+    parts, done = [], 0
+    for n, verdict in enumerate(report.claims, 1):
+        parts.append(escape(report.text[done : verdict.start]))
+        parts.append(
+            f'<a class="claim {claim_class(verdict)}" href="#r{n}" title="{label(verdict)}">'
+            f"{escape(verdict.claim)}<sup>{n}</sup></a>"
+        )
+        done = verdict.end
+    return f'<p class="draft" dir="auto">{"".join(parts)}{escape(report.text[done:])}</p>\n'
+
+
+def claim_row(n: int, verdict: Verdict) -> str:
+    """One claim of a checked text: the verdict, why, and the quotes with their sources."""
+    inner = f'<p class="explanation">{escape(verdict.explanation)}</p>'
+    inner += evidence_html(verdict.citations, f"r{n}")
+    status = claim_class(verdict)
+    confidence = None if status == "left" else verdict.confidence
+    return _row(n, str(n), verdict.claim, status, confidence, inner, {})
+
+
 def check_row(n: int, name: str, report: CheckReport, carried: Mapping[str, str]) -> str:
     """One text of a list with the verdict on each of its claims."""
     verdicts = [claim.verdict for claim in report.claims]
@@ -191,6 +224,73 @@ def _row(
         + (f'<dl class="facts-list carried">{known}</dl>' if known else "")
         + "</article>\n"
     )
+
+
+# --- a list at work ----------------------------------------------------------------------------------
+
+
+def list_html(
+    name: str, lead: str, header: Sequence[str], rows: Sequence[Sequence[str]], problems: Sequence[str]
+) -> str:
+    """The first rows of a list that was handed in, what was understood of it, and what is wrong with it."""
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in header)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(excerpt(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    wrong = "".join(f"<li>{escape(problem)}</li>" for problem in problems)
+    return (
+        f'<section class="list" aria-label="Preview"><h3 dir="auto">{escape(name)}</h3><p>{escape(lead)}</p>'
+        f'<div class="wide" tabindex="0" role="region" aria-label="First rows"><table><thead><tr>{head}</tr>'
+        f"</thead><tbody>{body}</tbody></table></div>"
+        + (f'<p>These rows will be errors:</p><ul class="problem">{wrong}</ul>' if wrong else "")
+        + "</section>"
+    )
+
+
+def progress_html(
+    done: int, total: int, told: str, counts: Iterable[tuple[str, int]], *, ended: bool = False
+) -> str:
+    """How many rows of a list are done, and how they came out."""
+    numbers = ", ".join(f"{count:,} {escape(what)}" for what, count in counts if count)
+    label = f"{done:,} of {total:,} rows" if total else "Reading the list"
+    role = ' role="status"' if ended else ""  # told aloud once, not twice a second
+    return (
+        f'<div class="progress"{role}><progress aria-label="Rows done" max="{max(total, 1)}" value="{done}">'
+        f"</progress><p><strong>{label}</strong>{': ' if numbers else '.'}{numbers}{'.' if numbers else ''} "
+        f"{escape(told)}</p></div>"
+    )
+
+
+def results_html(rows: Iterable[tuple[str, str, str, str]]) -> str:
+    """The latest rows of a list as (id, status, question, what ``answer_cell`` or ``check_cell`` gave)."""
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{_badge(status)}</td>'
+        f'<td><p class="question" dir="auto">{escape(question) or "(empty)"}</p>{cell}</td></tr>'
+        for name, status, question, cell in rows
+    )
+    return (
+        '<table class="results"><caption>The latest results first; the file has all of them in their order.'
+        '</caption><thead><tr><th scope="col">Row</th><th scope="col">Status</th><th scope="col">Answer</th>'
+        f"</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def answer_cell(answer: Answer, key: str) -> str:
+    """An answer with links to its sources, a refusal, or what went wrong."""
+    if answer.status == "answered":
+        return answer_html(answer, key)
+    said = REFUSAL if answer.status == "not_found" else answer.error or "The question could not be answered."
+    return f"<p>{escape(said)}</p>"
+
+
+def check_cell(report: CheckReport, key: str) -> str:
+    """The verdict on each claim of a text, with links to the evidence."""
+    if report.error:
+        return f"<p>{escape(report.error)}</p>"
+    claims = "".join(
+        f"<li>{_badge(claim.verdict)} <span>{escape(claim.explanation)}</span>"
+        f"{cites_html(claim.citations, f'{key}-{n}')}</li>"
+        for n, claim in enumerate(report.claims, 1)
+    )
+    return f'<ul class="claims">{claims}</ul>' if claims else "<p>There is no claim to check in it.</p>"
 
 
 def _badge(status: str) -> str:
@@ -239,6 +339,13 @@ output { color: var(--soft); font-size: .875rem; }
 .badge { color: var(--open); }
 .badge:is(.answered, .supported, .right) { color: var(--good); }
 .badge:is(.error, .contradicted, .wrong) { color: var(--bad); }
+.draft { font: 400 1.2rem/1.7 var(--serif); white-space: pre-wrap; }
+.draft .claim { color: inherit; text-decoration: underline 2px var(--tone); text-underline-offset: 4px; }
+.draft .contradicted { --tone: var(--bad); text-decoration-style: double; text-decoration-thickness: 1px; }
+.draft .not_found { --tone: var(--open); text-decoration-style: dashed; }
+.draft .supported { --tone: var(--good); }
+.draft .left { text-decoration: none; }
+.draft sup { font: 600 .65rem/1 system-ui, sans-serif; margin-left: .15em; }
 .answer-text { font: 400 1.2rem/1.6 var(--serif); white-space: pre-line; margin: .2rem 0; }
 .sentence.unsupported { text-decoration: underline dotted var(--bad); text-underline-offset: 4px; }
 .cite { margin-left: .2em; padding: .1em .35em; font: 600 .72rem/1 system-ui, sans-serif;

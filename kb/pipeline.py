@@ -28,7 +28,7 @@ from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
 from kb.store import Store
-from kb.types import Answer, CheckReport, Document, DocumentSummary, Filters, Hit, Turn
+from kb.types import Answer, CheckReport, Document, DocumentSummary, Filters, Hit, Turn, Verdict
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -219,15 +219,20 @@ class KnowledgeBase:
     def check(self, text: str, *, filters: Filters = NO_FILTERS) -> CheckReport:
         """Judge every claim of a text against the documents."""
         started = time.perf_counter()
+        try:
+            claims = tuple(self.verdicts(text, filters=filters))
+        except UsageError as error:
+            return CheckReport(text=text, error=str(error))
+        return CheckReport(text=text, claims=claims, seconds=time.perf_counter() - started)
+
+    def verdicts(self, text: str, *, filters: Filters = NO_FILTERS) -> Iterator[Verdict]:
+        """The verdicts of ``check`` one by one, as they are found; ``UsageError`` for what cannot be one."""
 
         def find(claim: str) -> Sequence[Hit]:
             return self._hits(analyse(claim), filters, extract.READ)[0]
 
-        try:
-            claims = verify.check(_usable(text, "text", limit=200_000), find, self._embed, self._reader.judge)
-        except UsageError as error:
-            return CheckReport(text=text, error=str(error))
-        return CheckReport(text=text, claims=claims, seconds=time.perf_counter() - started)
+        limited = _usable(text, "text", limit=200_000)
+        yield from verify.check(limited, find, self._embed, self._reader.judge)
 
     def _understand(self, text: str, history: Sequence[Turn]) -> tuple[Question, tuple[str, ...]]:
         _usable(text, "question", limit=MAX_CHARACTERS)

@@ -14,6 +14,7 @@ import re
 import shlex
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote as percent_encoded
 
 from kb.types import (
     Answer,
@@ -31,6 +32,13 @@ from kb.types import (
 REFUSAL = "The documents do not say."
 CLOSEST = 3
 VERDICTS = {"supported": "Supported", "contradicted": "Contradicted", "not_found": "Not found"}
+CLAIM_CLASSES = {
+    "contradicted": "Contradicted",
+    "not_found": "Not found",
+    "supported": "Supported",
+    "left": "Left alone",
+}
+NO_CLAIMS = {"opinion": "Opinion", "question": "Question", "instruction": "Instruction"}
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -39,6 +47,7 @@ _MONTHS = (
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?!\d)")
 _MARKER = re.compile(r"\s*\[(\d+)\]")
 _WEB_ADDRESS = re.compile(r"https?://[^\s\x00-\x1f\x7f]+", re.IGNORECASE)
+_FRAGMENT_WORDS = 5
 _MD_MARKUP = re.compile(r"[\\`*_\[\]<>|~&$#]")
 _MD_BEGINS = re.compile(r"^(\d{0,9})([-+=.)])")
 _SPACE = re.compile(r"\s+")
@@ -74,20 +83,55 @@ def _opening(passage: Passage) -> str:
     return excerpt(body if heading and before.count("\n") <= 2 and body.strip() else passage.text)
 
 
-def _facts(
+def known_facts(
     of: Citation | Document | DocumentSummary | Hit, section: str | None = None, page: int | None = None
 ) -> list[str]:
-    """Publisher, author, date, section and page, those that are known, in that order."""
+    """Publisher, author, date in words, section and page: those that are known, in that order."""
     about = of.source if isinstance(of, Hit) else of
     known = [about.publisher, about.author, date_in_words(about.published), section]
     return [fact for fact in known if fact] + ([f"page {page}"] if page else [])
 
 
-def _count(number: int, noun: str) -> str:
+def label(verdict: Verdict) -> str:
+    """The verdict in words, or what the sentence is if it is no claim."""
+    return NO_CLAIMS.get(verdict.kind) or VERDICTS[verdict.verdict]
+
+
+def claim_class(verdict: Verdict) -> str:
+    """The verdict, or ``left`` for what is no claim and was left alone."""
+    return verdict.verdict if verdict.kind == "claim" else "left"
+
+
+def check_summary(report: CheckReport) -> str:
+    """How many claims there are and what came of them, in a line."""
+    of = [claim_class(verdict) for verdict in report.claims]
+    parts = [f"{of.count(name):,} {word.lower()}" for name, word in CLAIM_CLASSES.items() if name in of]
+    return f"{count(len(of), 'statement')}: {', '.join(parts)}." if of else "There is no claim in it."
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: ``1 claim``, ``1,200 claims``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 # ------------------------------------------------------------------------------------ terminal text
+
+
+def duration(seconds: float) -> str:
+    """About how long, in words: ``40 s``, ``6 min``, ``2 h 5 min``."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def pace(done: int, left: int, seconds: float) -> str:
+    """How fast ``done`` rows were done in so many seconds, and how long those that are ``left`` will take."""
+    if not done or seconds <= 0:
+        return "just begun"
+    rate = done / seconds
+    told = f"{rate:.1f} a second" if rate >= 1 else f"{1 / rate:.1f} s for each"
+    return f"{told}, {duration(left / rate)} left" if left else told
 
 
 def answer_text(answer: Answer) -> str:
@@ -121,7 +165,7 @@ def documents_text(documents: Sequence[DocumentSummary]) -> str:
     rows = [
         (
             *(_line(d.id), (d.published or "")[:10], _line(d.publisher or ""), _line(d.title)),
-            _count(d.passages, "passage"),
+            count(d.passages, "passage"),
         )
         for d in documents
     ]
@@ -133,7 +177,8 @@ def documents_text(documents: Sequence[DocumentSummary]) -> str:
 def copy_text(answer: Answer) -> str:
     """Question, answer and sources as text to paste into a message or a draft."""
     sources = "\n".join(
-        f"[{c.n}] " + ", ".join(filter(None, [_line(c.title), *_facts(c, c.section, c.page), c.url or ""]))
+        f"[{c.n}] "
+        + ", ".join(filter(None, [_line(c.title), *known_facts(c, c.section, c.page), c.url or ""]))
         for c in answer.citations
     )
     return plain("\n\n".join(filter(None, (answer.question, answer.text or REFUSAL, sources))))
@@ -154,7 +199,7 @@ def _citation_text(citation: Citation, mark: str | None = None) -> str:
     head = f"[{citation.n}] " if mark is None else mark
     lines = [
         _line(citation.title),
-        _line(" · ".join(_facts(citation, citation.section, citation.page))),
+        _line(" · ".join(known_facts(citation, citation.section, citation.page))),
         f"“{_line(citation.quote)}”",
         show_command(citation.document_id, citation.start, citation.end),
     ]
@@ -170,7 +215,7 @@ def _hit_text(hit: Hit, score: str = "") -> str:
     passage = hit.passage
     lines = [
         "  ".join(filter(None, (score, _line(hit.source.title)))),
-        _line(" · ".join(_facts(hit, passage.section, passage.page))),
+        _line(" · ".join(known_facts(hit, passage.section, passage.page))),
         _opening(passage),
         show_command(passage.document_id, passage.start, passage.end),
     ]
@@ -179,7 +224,7 @@ def _hit_text(hit: Hit, score: str = "") -> str:
 
 
 def _verdict_text(verdict: Verdict) -> str:
-    head = f"{VERDICTS[verdict.verdict]}: {_line(verdict.claim)}"
+    head = f"{label(verdict)}: {_line(verdict.claim)}"
     evidence = (_citation_text(citation, "    ") for citation in verdict.citations)
     return "\n".join(filter(None, (head, verdict.explanation, *evidence)))
 
@@ -228,7 +273,7 @@ def check_markdown(report: CheckReport, key: str) -> str:
     lines, notes = [], []
     for i, verdict in enumerate(report.claims, 1):
         marks = "".join(f"[^{key}-{i}-{c.n}]" for c in verdict.citations)
-        said = f"{i}. **{VERDICTS[verdict.verdict]}:** {escape_markdown(verdict.claim)}{marks}"
+        said = f"{i}. **{label(verdict)}:** {escape_markdown(verdict.claim)}{marks}"
         lines.append(f"{said} {escape_markdown(verdict.explanation)}".rstrip())
         notes += footnotes_markdown(verdict.citations, f"{key}-{i}")
     return "\n\n".join(["\n".join(lines), *notes])
@@ -241,13 +286,15 @@ def footnotes_markdown(citations: Iterable[Citation], key: str) -> list[str]:
 
 def _citation_markdown(citation: Citation) -> str:
     place = f"{citation.document_id}, characters {citation.start}–{citation.end}"
-    facts = [citation.title, *_facts(citation, citation.section, citation.page), place]
-    web = citation.url and _WEB_ADDRESS.fullmatch(citation.url) and not set("<>") & set(citation.url)
-    return " · ".join(map(escape_markdown, facts)) + (f" · <{citation.url}>" if web else "")
+    facts = [citation.title, *known_facts(citation, citation.section, citation.page), place]
+    web = web_address(citation.url, citation.quote)
+    return " · ".join(map(escape_markdown, facts)) + (
+        f" · <{web}>" if web and not set("<>") & set(web) else ""
+    )
 
 
 def _hit_markdown(hit: Hit) -> str:
-    facts = [hit.source.title, *_facts(hit, hit.passage.section, hit.passage.page)]
+    facts = [hit.source.title, *known_facts(hit, hit.passage.section, hit.passage.page)]
     return f"{' · '.join(map(escape_markdown, facts))}: {escape_markdown(_opening(hit.passage))}"
 
 
@@ -309,14 +356,17 @@ def answer_html(answer: Answer, key: str = "answer") -> str:
     return f'<div class="answer-text" dir="auto">{"".join(parts)}</div>'
 
 
-def sources_html(answer: Answer, key: str = "answer") -> str:
-    """The numbered sources under an answer: title, publisher, author, date, place and quote.
+def sources_html(citations: Sequence[Citation], key: str, said: Container[str] = ()) -> str:
+    """The numbered sources of an answer or a verdict: title, publisher, author, date, place and quote.
 
-    Citations of one section stand together. A quote that the answer itself says word for word stands
-    there already and is not repeated.
+    Citations of one section stand together. A quote that is in ``said`` stands on the page already and is
+    not repeated.
     """
-    said = {sentence.text for sentence in answer.sentences}
-    return _sources_html(answer.citations, key, said) if answer.citations else ""
+    places: dict[tuple[str, str | None, int | None], list[Citation]] = {}
+    for citation in citations:
+        places.setdefault((citation.document_id, citation.section, citation.page), []).append(citation)
+    items = "".join(_source_html(there, len(citations), key, said) for there in places.values())
+    return f'<ol class="sources" aria-label="Sources">{items}</ol>' if items else ""
 
 
 def refusal_html(answer: Answer, key: str = "answer") -> str:
@@ -337,14 +387,15 @@ def reply_html(answer: Answer, key: str = "answer") -> str:
         return problem_html(answer.error or "The question could not be answered.") + notices
     if answer.status == "not_found":
         return refusal_html(answer, key) + notices
-    return answer_html(answer, key) + notices + sources_html(answer, key)
+    said = {sentence.text for sentence in answer.sentences}
+    return answer_html(answer, key) + notices + sources_html(answer.citations, key, said)
 
 
 def evidence_html(citations: Sequence[Citation], key: str = "answer") -> str:
     """The citations to be read on paper: title, its address on the web, what is known, quote and place."""
     items = "".join(
         f'<li id="{_source_id(key, c.n)}" value="{c.n}"><p class="source-title" dir="auto">'
-        f"{_web_link(c.url, c.title)}</p>{_facts_html(_facts(c, c.section, c.page))}"
+        f"{web_link(c.url, c.title, c.quote)}</p>{_facts_html(known_facts(c, c.section, c.page))}"
         f'<blockquote dir="auto">{_e(c.quote)}</blockquote>'
         f'<p class="place">{_e(c.document_id)}, characters {c.start}–{c.end}</p></li>'
         for c in citations
@@ -355,8 +406,8 @@ def evidence_html(citations: Sequence[Citation], key: str = "answer") -> str:
 def closest_html(hits: Sequence[Hit]) -> str:
     """The closest passages to be read on paper, below a refusal."""
     items = "".join(
-        f'<li><p class="source-title" dir="auto">{_web_link(hit.source.url, hit.source.title)}</p>'
-        f"{_facts_html(_facts(hit, hit.passage.section, hit.passage.page))}"
+        f'<li><p class="source-title" dir="auto">{web_link(hit.source.url, hit.source.title)}</p>'
+        f"{_facts_html(known_facts(hit, hit.passage.section, hit.passage.page))}"
         f'<p dir="auto">{_e(_opening(hit.passage))}</p></li>'
         for hit in hits[:CLOSEST]
     )
@@ -371,7 +422,8 @@ def document_html(document: Document, start: int = 0, end: int = 0) -> str:
     start, end = max(0, start), min(end, len(document.text))
     quoted = start < end
     section = _section_at(document.sections, start) if quoted else None
-    facts = _facts(document, section, document.page_at(start) if quoted else None)
+    facts = known_facts(document, section, document.page_at(start) if quoted else None)
+    original = _original(document.url, document.text[start:end])
     body, marked = [], False
     for tag, begin, stop in _blocks(document):
         if tag != "p" and document.text[begin:stop].strip() == document.title and stop <= start:
@@ -381,7 +433,7 @@ def document_html(document: Document, start: int = 0, end: int = 0) -> str:
         body.append(f"<{tag}>{inner}</{tag}>")
     return (
         f'<article class="document"><header><h2 class="document-title" id="document-title" tabindex="-1" '
-        f'dir="auto">{_e(document.title)}</h2>{_facts_html(facts)}{_original(document.url)}</header>'
+        f'dir="auto">{_e(document.title)}</h2>{_facts_html(facts)}{original}</header>'
         f'<div class="document-text" dir="auto">{"".join(body)}</div></article>'
     )
 
@@ -410,11 +462,25 @@ def welcome_html(examples: Sequence[str], documents: int) -> str:
     )
     return (
         '<div class="welcome"><h1>Ask the documents</h1>'
-        f"<p>Every sentence of an answer is taken from {_count(documents, 'document')} and cites its source. "
+        f"<p>Every sentence of an answer is taken from {count(documents, 'document')} and cites its source. "
         "If they do not say, you are told so.</p>"
         + (f'<ul class="examples" aria-label="Questions to start with">{buttons}</ul>' if buttons else "")
         + "</div>"
     )
+
+
+def heading_html(title: str, lead: str) -> str:
+    """The top of a tab: what it is for."""
+    return f'<div class="tab-heading"><h1>{_e(title)}</h1><p>{_e(lead)}</p></div>'
+
+
+def tabs_html(tabs: Sequence[tuple[str, str]]) -> str:
+    """The list of tabs, each given as its address and its word; the panels have the ids ``tab-ADDRESS``."""
+    links = "".join(
+        f'<a role="tab" id="to-{_e(name)}" href="#{_e(name)}" aria-controls="tab-{_e(name)}">{_e(label)}</a>'
+        for name, label in tabs
+    )
+    return f'<div class="tabs" role="tablist" aria-label="kbqa">{links}</div>'
 
 
 def panel_html(inner: str) -> str:
@@ -432,30 +498,9 @@ def problem_html(message: str) -> str:
 
 def footer_html(documents: int, newest: str | None) -> str:
     """How much the library holds, how new it is, and that it stays here."""
-    facts = [_count(documents, "document"), f"newest {date_in_words(newest)}" if newest else ""]
+    facts = [count(documents, "document"), f"newest {date_in_words(newest)}" if newest else ""]
     line = " · ".join(filter(None, [*facts, "Nothing leaves this machine"]))
     return f'<p class="colophon">{_e(line)}</p>'
-
-
-def check_html(report: CheckReport, key: str = "check") -> str:
-    """The checked text with each claim marked by its verdict, then the verdicts with their evidence."""
-    if report.error:
-        return problem_html(report.error)
-    if not report.claims:
-        return problem_html("There is no claim to check in this text.")
-    parts, done = [], 0
-    for verdict in report.claims:
-        parts.append(_e(report.text[done : verdict.start]))
-        parts.append(
-            f'<span class="claim {verdict.verdict}">{_e(report.text[verdict.start : verdict.end])}</span>'
-        )
-        done = verdict.end
-    parts.append(_e(report.text[done:]))
-    items = "".join(_verdict_html(verdict, f"{key}-{i}") for i, verdict in enumerate(report.claims, 1))
-    return (
-        f'<div class="checked-text" dir="auto">{"".join(parts)}</div>'
-        f'<ol class="verdicts" aria-label="Verdicts">{items}</ol>'
-    )
 
 
 def _exchange(answer: Answer, key: str, *, growing: bool) -> str:
@@ -498,6 +543,11 @@ def _source_id(key: str, n: int) -> str:
     return f"{_e(key)}-source-{n}"
 
 
+def cites_html(citations: Sequence[Citation], key: str) -> str:
+    """Links that open the sources, and nothing else."""
+    return "".join(_cite(citation, len(citations), key) for citation in citations)
+
+
 def _cite(citation: Citation, total: int, key: str, *, id: str = "") -> str:
     target = _source_id(key, citation.n)
     return _open(citation, "cite", str(citation.n), _name(citation, total), target, id=id)
@@ -518,27 +568,34 @@ def _facts_html(facts: Sequence[str]) -> str:
     return f'<p class="facts">{inner}</p>' if facts else ""
 
 
-def _web_link(url: str | None, text: str) -> str:
-    if not url or not _WEB_ADDRESS.fullmatch(url):
+def web_link(url: str | None, text: str, quote: str = "") -> str:
+    """``text`` as a link to an address on the web, at ``quote``; without one ``text`` alone."""
+    address = web_address(url, quote)
+    if not address:
         return _e(text)
-    return f'<a href="{_e(url)}" rel="noopener noreferrer">{_e(text)}</a>'
+    return f'<a href="{_e(address)}" target="_blank" rel="noopener noreferrer">{_e(text)}</a>'
 
 
-def _original(url: str | None) -> str:
+def web_address(url: str | None, quote: str = "") -> str | None:
+    """An address on the web, with ``quote`` as a text fragment that browsers scroll to; else ``None``.
+
+    A long quote is given by its first and last words, as the fragment allows.
+    """
     if not url or not _WEB_ADDRESS.fullmatch(url):
-        return ""
-    return (
-        f'<p class="original"><a href="{_e(url)}" target="_blank" rel="noopener noreferrer">'
-        "Open the original</a></p>"
+        return None
+    address, words = url.partition(":~:")[0], quote.split()
+    ends = (
+        [words] if len(words) <= 2 * _FRAGMENT_WORDS else [words[:_FRAGMENT_WORDS], words[-_FRAGMENT_WORDS:]]
     )
+    # A hyphen has a meaning of its own in a text fragment, and is not encoded by itself.
+    parts = [percent_encoded(" ".join(end), safe="").replace("-", "%2D") for end in ends if end]
+    return f"{address}{'' if '#' in address else '#'}:~:text={','.join(parts)}" if parts else url
 
 
-def _sources_html(citations: Sequence[Citation], key: str, said: Container[str] = ()) -> str:
-    places: dict[tuple[str, str | None, int | None], list[Citation]] = {}
-    for citation in citations:
-        places.setdefault((citation.document_id, citation.section, citation.page), []).append(citation)
-    items = (_source_html(there, len(citations), key, said) for there in places.values())
-    return f'<ol class="sources" aria-label="Sources">{"".join(items)}</ol>'
+def _original(url: str | None, quote: str) -> str:
+    if not web_address(url):
+        return ""
+    return f'<p class="original">{web_link(url, "Open the original", quote)}</p>'
 
 
 def _source_html(there: Sequence[Citation], total: int, key: str, said: Container[str]) -> str:
@@ -550,7 +607,7 @@ def _source_html(there: Sequence[Citation], total: int, key: str, said: Containe
     return (
         f'<li><span class="numbers">{numbers}</span><div>'
         f"{_open(first, 'source-title', title, _name(first, total), _source_id(key, first.n))}"
-        f"{_facts_html(_facts(first, first.section, first.page))}{''.join(quotes)}</div></li>"
+        f"{_facts_html(known_facts(first, first.section, first.page))}{''.join(quotes)}</div></li>"
     )
 
 
@@ -560,19 +617,8 @@ def _closest_html(hit: Hit, total: int, key: str) -> str:
     name = f"closest passage {hit.rank} of {total}, " + _about(source)
     return (
         f'<li id="{target}"><div>{_open(passage, "source-title", title, name, target)}'
-        f"{_facts_html(_facts(hit, passage.section, passage.page))}"
+        f"{_facts_html(known_facts(hit, passage.section, passage.page))}"
         f'<span class="quote" dir="auto">{_e(_opening(passage))}</span></div></li>'
-    )
-
-
-def _verdict_html(verdict: Verdict, key: str) -> str:
-    evidence = _sources_html(verdict.citations, key) if verdict.citations else ""
-    return (
-        f'<li class="verdict {verdict.verdict}">'
-        f'<p class="verdict-line"><strong>{VERDICTS[verdict.verdict]}</strong> '
-        f'<span dir="auto">{_e(verdict.claim)}</span></p>'
-        f'<p class="explanation">{_e(verdict.explanation)}</p>'
-        f"{evidence}</li>"
     )
 
 

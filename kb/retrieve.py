@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -141,7 +142,7 @@ def _fuse(
     hits = []
     for rank, key in enumerate(order, start=1):
         passage, source = stored[key].passage, stored[key].source
-        stems = {w.stem for w in words(f"{source.title} {passage.section or ''} {passage.text}")}
+        stems = _stems(f"{source.title} {passage.section or ''} {passage.text}")
         hits.append(
             Hit(
                 passage=passage,
@@ -155,6 +156,11 @@ def _fuse(
     return hits
 
 
+@lru_cache(maxsize=2048)
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(w.stem for w in words(text))
+
+
 def _without_copies(
     order: Sequence[int], stored: dict[int, StoredPassage], limit: int, always: set[int]
 ) -> list[int]:
@@ -166,14 +172,21 @@ def _without_copies(
             break
         if len(kept) >= limit and key not in always:
             continue
-        found = words(stored[key].passage.text)
-        # Copies that differ in a number or a name are no copies: sources that disagree look like this.
-        told = frozenset(w.text for w in found if not w.text.islower())
-        pairs = frozenset(pairwise(w.stem for w in found))
+        told, pairs = _told(stored[key].passage.text)
         if not any(told == other and _overlap(pairs, others) > _COPY for other, others in seen):
             kept.append(key)
             seen.append((told, pairs))
     return kept
+
+
+@lru_cache(maxsize=2048)  # the questions of a list meet the same passages
+def _told(text: str) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+    """What tells a passage from another: its names and numbers, and its pairs of neighbouring words."""
+    found = words(text)
+    # Copies that differ in a number or a name are no copies: sources that disagree look like this.
+    return frozenset(w.text for w in found if not w.text.islower()), frozenset(
+        pairwise(w.stem for w in found)
+    )
 
 
 def _overlap(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> float:

@@ -31,7 +31,10 @@ class Settings:
 
     ``kb``: folder of the knowledge base. ``embedder``: ``minilm``, ``sentence-transformers:NAME`` or
     ``langchain:PROVIDER:MODEL``. ``cache``: folder for the prepared model, shared by knowledge bases.
-    ``top``: passages reported with an answer. ``host`` and ``port``: where the web app listens.
+    ``top``: passages reported with an answer. ``host`` and ``port``: where the web app listens. For lists
+    that are uploaded there, ``upload_rows`` and ``upload_megabytes`` are the most that is taken, and
+    ``upload_days`` is how long they and their answers are kept. ``private_urls``: whether pages of this
+    machine and of private networks may be fetched.
 
     ``model``: a chat model to word the answers, as LangChain names it (``openai:gpt-5-mini``); empty for
     none. ``model_timeout``: seconds it has for an answer. ``model_tokens``: how much it is given to read at
@@ -46,6 +49,10 @@ class Settings:
     top: int = 10
     host: str = "127.0.0.1"
     port: int = 7860
+    private_urls: bool = False
+    upload_rows: int = 5_000
+    upload_megabytes: int = 20
+    upload_days: int = 7
     model: str = ""
     model_timeout: float = 60.0
     model_tokens: int = 8000
@@ -57,6 +64,9 @@ class Settings:
             raise SettingsError(f"top is {self.top}", "choose a number of passages from 1 to 100")
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port is {self.port}", "choose a port from 0 to 65535 (0: any free one)")
+        for name in ("upload_rows", "upload_megabytes", "upload_days"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}", "choose 1 or more")
         if not self.embedder.strip():
             raise SettingsError("embedder is empty", "leave it out for the default, minilm")
         if not 0 < self.model_timeout <= 3600:
@@ -73,6 +83,7 @@ class Settings:
 
 _TYPES: dict[str, type] = get_type_hints(Settings)
 _WANTED = {int: "a whole number", float: "a number", bool: "true or false"}
+_YES_AND_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
 def load_settings(
@@ -119,7 +130,7 @@ def _convert(key: str, value: object, origin: str) -> object:
         raise SettingsError(f"{origin} has an unknown setting {key!r}", f"the settings are {known}")
     try:
         if kind is bool:
-            return {"true": True, "false": False}[str(value).lower()]
+            return _YES_AND_NO[str(value).strip().lower()]
         if isinstance(value, bool | dict | list):
             raise TypeError
         return kind(value)

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, time
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
@@ -45,13 +46,21 @@ def read_sheet(path: Path, is_header: Callable[[Sequence[Any]], bool]) -> Iterat
         yield from _filled(chosen)
 
 
+def read_book(data: bytes) -> list[tuple[str, list[list[Any]]]]:
+    """Every sheet of a workbook with its name and its filled rows, as ``read_sheet`` gives them."""
+    with _opened(BytesIO(data)) as book:
+        for sheet in book.worksheets:
+            sheet.reset_dimensions()
+        return [(sheet.title, list(_filled(sheet))) for sheet in book.worksheets]
+
+
 def _filled(sheet: Any) -> Iterator[list[Any]]:
     rows = ([_read(value) for value in row] for row in sheet.iter_rows(values_only=True))
     return (row for row in rows if any(value != "" for value in row))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path | BytesIO) -> Iterator[Any]:
     from openpyxl import load_workbook
 
     # It warns of what it does not read (pictures, drop-down lists); no list needs any of it.
@@ -60,16 +69,21 @@ def _opened(path: Path) -> Iterator[Any]:
         with ZipFile(path) as archive:
             unpacked = sum(part.file_size for part in archive.infolist())
         if unpacked > LARGEST_UNPACKED:
-            raise SourceError(f"{path} is too large when unpacked", "save the list as CSV")
+            raise SourceError(f"{_called(path)} is too large when unpacked", "save the list as CSV")
         book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
     except (BadZipFile, KeyError, ValueError, SyntaxError) as error:  # SyntaxError: what is no XML
         raise SourceError(
-            f"{path} is not an Excel workbook ({error})", "save it as .xlsx, without a password, or as CSV"
+            f"{_called(path)} is not an Excel workbook ({error})",
+            "save it as .xlsx, without a password, or as CSV",
         ) from error
     try:
         yield book
     finally:
         book.close()
+
+
+def _called(path: Path | BytesIO) -> str:
+    return str(path) if isinstance(path, Path) else "this"
 
 
 def _read(value: Any) -> Any:
@@ -94,7 +108,7 @@ def new_workbook(path: Path) -> Iterator[Any]:
     book.properties.creator = "kbqa"
     book.properties.created = book.properties.modified = datetime(*NO_TIME)
     yield book
-    with _TimelessArchive(path, "w", ZIP_DEFLATED) as archive:
+    with TimelessArchive(path, "w", ZIP_DEFLATED) as archive:
         ExcelWriter(book, archive).write_data()
 
 
@@ -135,7 +149,7 @@ def _written(value: object) -> Any:
     return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 2] + " …"
 
 
-class _TimelessArchive(ZipFile):
+class TimelessArchive(ZipFile):
     """A zip archive in which nothing has a time."""
 
     def writestr(self, name: Any, data: Any, *_: Any, **__: Any) -> None:  # type: ignore[override]

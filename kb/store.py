@@ -166,6 +166,7 @@ class Writer:
 
     def heal(self) -> None:
         """Clear away what a killed run left; nearly free when there is nothing."""
+        self._vectors.tidy()
         # First of all: to forget a key makes the folder, and it would look sound.
         if not self._vectors.is_complete():
             self.rebuild_vectors()
@@ -180,10 +181,7 @@ class Writer:
 
     def rebuild_vectors(self) -> None:
         """Fill the vector index anew from the vectors that the catalogue keeps."""
-        self._vectors.clear()
-        for keys, vectors in self._catalogue.every_vector():
-            self._vectors.add(keys, vectors)
-        self._vectors.mark_complete()
+        self._vectors.rebuild(self._catalogue.every_vector())
         if self._catalogue.counts()[1]:  # readers may hold the index that was there before
             self._catalogue.note_rebuilding()
         self._vectors.seen(self._catalogue.generation())

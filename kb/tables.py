@@ -29,6 +29,7 @@ Mode = Literal["ask", "check"]
 
 READS = (".csv", ".tsv", ".xlsx", ".jsonl", ".txt")
 TEXT_COLUMNS: Mapping[str, tuple[str, ...]] = {"ask": ("question",), "check": ("claim", "text")}
+SAID_ABOUT_A_ROW = ("id", "document_id", "source", "after", "before")
 LIMITS: Mapping[str, int] = {"ask": MAX_CHARACTERS, "check": 100_000}  # a draft is longer than a question
 UNREADABLE = re.compile("[\ufffd\ud800-\udfff]")
 
@@ -286,13 +287,19 @@ def iso_date(value: object, *, last: bool = False) -> str:
         raise UsageError(f"{str(value)!r} is not a date", "write it as 2026-04-28, 2026-04 or 2026") from None
 
 
+def recognised(columns: Iterable[str], mode: Mode) -> dict[str, str]:
+    """What is understood (``text`` and what is said about it) -> the column in which it stands."""
+    known = {"text": TEXT_COLUMNS[mode], **{name: (name,) for name in SAID_ABOUT_A_ROW}}
+    names = list(columns)
+    return {name: found for name, wanted in known.items() if (found := column(names, *wanted)) is not None}
+
+
 def _row(number: int, cells: dict[str, Any], problem: str | None, mode: Mode) -> Row:
-    ours = {name: column(cells, name) for name in ("id", "document_id", "source", "after", "before")}
-    ours["text"] = column(cells, *TEXT_COLUMNS[mode])
+    ours = recognised(cells, mode)
     history = column(cells, "history")
     if history and not isinstance(cells[history], str):  # a CSV column of that name is not a conversation
         ours["history"] = history
-    values = {name: cells[column] for name, column in ours.items() if column is not None}
+    values = {name: cells[column] for name, column in ours.items()}
     text = values.get("text")
     row = Row(
         id=str(number) if values.get("id") in (None, "") else str(values["id"]).strip(),

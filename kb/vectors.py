@@ -7,15 +7,18 @@ the catalogue (embedded Chroma scans its whole table for them).
 Two properties of embedded Chroma shape this module. It does not see what another process wrote until it
 is opened anew, so a reader passes the catalogue's generation and the index reopens when that has moved.
 And two processes that write one folder damage it without an error, so only ``kb.store`` writes, under
-its lock.
+its lock. For the same reason a new index is built in a folder of its own, which then takes the place of
+the old one.
 """
 
 from __future__ import annotations
 
 import itertools
+import shutil
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -32,6 +35,9 @@ FOLDER_NAME = "chroma"
 COMPLETE_NAME = "complete"
 COLLECTION = "passages"
 _BATCH = 2000  # Chroma refuses more than about 5,400 rows in one call.
+_PAUSES = (0.05, 0.1, 0.2, 0.4)
+"""Seconds between the attempts of a reader that finds the index unusable."""
+
 _open_paths: set[str] = set()
 _open_paths_lock = threading.Lock()
 
@@ -70,7 +76,18 @@ class VectorIndex:
 
         ``generation`` is the catalogue's: when it has moved on, another process may have written.
         """
-        with self._lock, _chroma_errors(self.folder):
+        with self._lock:
+            for pause in _PAUSES:
+                try:
+                    return self._nearest(vector, limit, generation)
+                except StorageError:
+                    # A writer may be putting a new index in the place of this one, which takes a moment.
+                    self.close()
+                    time.sleep(pause)
+            return self._nearest(vector, limit, generation)
+
+    def _nearest(self, vector: NDArray[np.float32], limit: int, generation: int) -> list[tuple[int, float]]:
+        with _chroma_errors(self.folder):
             if generation != self._generation:
                 self.close()
                 self._generation = generation
@@ -99,19 +116,34 @@ class VectorIndex:
         """Whether it was once filled to the end: not lost, nor made by a run that was killed at it."""
         return (self.folder / COMPLETE_NAME).is_file()
 
-    def mark_complete(self) -> None:
-        """Note that it holds all that the catalogue does."""
-        with _chroma_errors(self.folder):
-            (self.folder / COMPLETE_NAME).touch()
+    def rebuild(self, batches: Iterable[tuple[Sequence[int], NDArray[np.float32]]]) -> None:
+        """Put a new index of these keys and vectors in the place of the old one, whatever state that is in.
 
-    def clear(self) -> None:
-        """Forget everything."""
+        It is built beside the old one, so that readers find one of the two whole at any moment.
+        """
         with self._lock, _chroma_errors(self.folder):
-            (self.folder / COMPLETE_NAME).unlink(missing_ok=True)
-            self._open()
-            assert self._client is not None
-            self._client.delete_collection(COLLECTION)
-            self._collection = None
+            self.tidy()
+            draft = VectorIndex(self._beside(".new"), embedder=self._embedder, dimension=self._dimension)
+            try:
+                for keys, vectors in batches:
+                    draft.add(keys, vectors)
+                draft.count()  # makes the folder, even for no vectors at all
+            finally:
+                draft.close()
+            (draft.folder / COMPLETE_NAME).touch()
+            self.close()
+            with suppress(FileNotFoundError):
+                self.folder.rename(self._beside(".old"))
+            draft.folder.rename(self.folder)
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Clear away what a rebuilding that was killed left beside the index."""
+        for name in (".new", ".old"):
+            shutil.rmtree(self._beside(name), ignore_errors=True)
+
+    def _beside(self, suffix: str) -> Path:
+        return self.folder.with_name(self.folder.name + suffix)
 
     def close(self) -> None:
         with self._lock:
@@ -123,10 +155,10 @@ class VectorIndex:
     def _open(self, *, create: bool = True) -> Collection:
         if self._collection is None:
             # Only a writer makes it: one that a reader made would be empty and look sound.
-            if not create and not self.folder.exists():
+            if not create and not self.is_complete():
                 raise StorageError(
                     f"the vector index in {self.folder} is gone",
-                    "run `kbqa ingest` on any source: it is built again without embedding",
+                    "run `kbqa doctor --repair`: it is built again without embedding",
                 )
             import chromadb
             from chromadb.config import Settings
@@ -137,6 +169,9 @@ class VectorIndex:
             settings = Settings(anonymized_telemetry=False)
             client = cast("Client", chromadb.PersistentClient(self._path, settings=settings))
             self._client = client
+            if not create:
+                self._collection = client.get_collection(COLLECTION, embedding_function=None)
+                return self._collection
             self._collection = client.get_or_create_collection(
                 COLLECTION,
                 configuration={"hnsw": {"space": "cosine", "ef_search": 200, "ef_construction": 200}},
@@ -171,5 +206,5 @@ def _chroma_errors(folder: Path) -> Iterator[None]:
     except Exception as error:
         raise StorageError(
             f"the vector index in {folder} cannot be used ({error})",
-            "check the disk, or delete that folder: the next `kbqa ingest` builds it again without embedding",
+            "check the disk, then run `kbqa doctor --repair`: it builds the index again without embedding",
         ) from error

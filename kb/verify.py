@@ -9,7 +9,7 @@ a person has to look.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,17 +37,18 @@ _MARGIN = 0.05  # ... and this much more like the claim than one that supports i
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one sentence says of a claim, and how alike the two are (0...1)."""
+    """What one sentence says of a claim: how likely that is right, and how alike the two are (both 0...1)."""
 
     verdict: Judgement
-    strength: float
+    probability: float
+    likeness: float
     explanation: str
     evidence: Candidate
 
 
-def check(text: str, find: Find, embed: Embed, odds: Odds) -> tuple[Verdict, ...]:
-    """A verdict for each statement of ``text``; what is no claim is left alone, and says so."""
-    return tuple(_verdict(text, claim, find, embed, odds) for claim in claims.split(text))
+def check(text: str, find: Find, embed: Embed, odds: Odds) -> Iterator[Verdict]:
+    """A verdict for each statement of ``text``, in its order; what is no claim is left alone, and says so."""
+    return (_verdict(text, claim, find, embed, odds) for claim in claims.split(text))
 
 
 _LEFT_ALONE = {
@@ -65,16 +66,17 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed, odds: Odds) -> Ve
     findings = judge(part.alone, find(part.alone), embed, odds)
     best = decisive(findings)
     if best is None:
-        closest = max(findings, key=lambda f: f.strength, default=None)
+        closest = max(findings, key=lambda f: f.likeness, default=None)
         why = closest.explanation if closest else "No document says anything about this."
-        return Verdict(claim, start, end, "not_found", 1.0 - (closest.strength if closest else 0.0), why)
+        sure = min((f.probability for f in findings), default=1.0)
+        return Verdict(claim, start, end, "not_found", sure, why)
     agreeing = [f for f in findings if f.verdict == best.verdict and f is not best]
-    agreeing.sort(key=lambda f: -f.strength)
+    agreeing.sort(key=lambda f: -f.likeness)
     citations = tuple(
         cite(n, f.evidence.hit, f.evidence.start, f.evidence.end)
         for n, f in enumerate([best, *agreeing[:2]], start=1)
     )
-    return Verdict(claim, start, end, best.verdict, best.strength, best.explanation, citations)
+    return Verdict(claim, start, end, best.verdict, best.probability, best.explanation, citations)
 
 
 def decisive(findings: Sequence[Finding]) -> Finding | None:
@@ -84,15 +86,15 @@ def decisive(findings: Sequence[Finding]) -> Finding | None:
     else that merely has another value.
     """
 
-    def strongest(verdict: Judgement) -> Finding | None:
-        return max((f for f in findings if f.verdict == verdict), key=lambda f: f.strength, default=None)
+    def nearest(verdict: Judgement) -> Finding | None:
+        return max((f for f in findings if f.verdict == verdict), key=lambda f: f.likeness, default=None)
 
-    support, against = strongest("supported"), strongest("contradicted")
-    most = max((f.strength for f in findings), default=0.0)
-    if against and against.strength < most - _CLOSE_TO_BEST:
+    support, against = nearest("supported"), nearest("contradicted")
+    most = max((f.likeness for f in findings), default=0.0)
+    if against and against.likeness < most - _CLOSE_TO_BEST:
         against = None
     if support and against:
-        return against if against.strength > support.strength + _MARGIN else support
+        return against if against.likeness > support.likeness + _MARGIN else support
     return support or against
 
 
@@ -165,25 +167,24 @@ def page_of(evidence: Candidate) -> Page:
 
 
 def _finding(claim: str, one: Compared, scales: weigh.Scales, shares: Sequence[float]) -> Finding:
+    verdict: Judgement = "not_found"
     source = rules.source_name(one.pair.published)
+    supported, contradicted, probability = shares
     if _says_it(_plain(claim), _plain(one.evidence.text)):
-        return Finding("supported", 1.0, f"{source} says this word for word.", one.evidence)
-    supported, contradicted, _ = shares
+        return Finding("supported", 1.0, 1.0, f"{source} says this word for word.", one.evidence)
     if contradicted >= max(scales.contradicted, supported):
-        why = (
-            one.difference or f"{source} says something else; no single word or figure makes the difference."
-        )
-        return Finding("contradicted", contradicted, why, one.evidence)
-    if supported >= scales.supported:
-        said = f"{source} says the same."
-        return Finding("supported", supported, " ".join([said, *rules.notes(one.pair)]), one.evidence)
-    if one.missing:
+        verdict, probability = "contradicted", contradicted
+        why = one.difference or f"{source} says something else, though no single word makes the difference."
+    elif supported >= scales.supported:
+        verdict, probability = "supported", supported
+        why = " ".join([f"{source} says the same.", *rules.notes(one.pair)])
+    elif one.missing:
         why = f"The closest passage does not mention {one.missing}."
     elif one.row[weigh.FEATURES.index("shared")] < _SAME_THING:
         why = "The closest passage is about something else."
     else:
         why = "The closest passage leaves part of this open."
-    return Finding("not_found", one.likeness, why, one.evidence)
+    return Finding(verdict, probability, one.likeness, why, one.evidence)
 
 
 _SAME_THING = 0.5  # of a claim's words, what a sentence about the same thing has

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from kb.errors import KBError, NoSuchDocument
+from kb.settings import Settings
 from kb.types import (
     Answer,
     CheckReport,
@@ -24,6 +25,7 @@ from kb.types import (
     DocumentSummary,
     Filters,
     Hit,
+    Judgement,
     Passage,
     Section,
     Sentence,
@@ -106,7 +108,8 @@ def words(text: str) -> set[str]:
 class FakeLibrary:
     """Answers with the sentences that share at least half of the question's words."""
 
-    def __init__(self, documents: Sequence[Document] = DOCUMENTS) -> None:
+    def __init__(self, documents: Sequence[Document] = DOCUMENTS, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
         self._documents = {d.id: d for d in documents}
         self.asked: list[tuple[str, tuple[Turn, ...]]] = []
         self.closed = False
@@ -159,12 +162,24 @@ class FakeLibrary:
         return tuple(replace(hit, rank=rank) for rank, hit in enumerate(scored[: top or 10], 1))
 
     def check(self, text: str, *, filters: Filters = Filters()) -> CheckReport:
-        answer = self.ask(text, filters=filters)
-        if answer.status == "answered":
-            verdict = Verdict(text, 0, len(text), "supported", 0.9, "The source says so.", answer.citations)
-        else:
-            verdict = Verdict(text, 0, len(text), "not_found", 0.5, "Nothing speaks of it.")
-        return CheckReport(text, (verdict,), 0.01)
+        return CheckReport(text, tuple(self.verdicts(text, filters=filters)), 0.01)
+
+    def verdicts(self, text: str, *, filters: Filters = Filters()) -> Iterator[Verdict]:
+        """A sentence with another number than the nearest one is contradicted."""
+        for found in re.finditer(r"\S[^.!?\n]*[.!?]?", text):
+            claim, (start, end) = found.group(), found.span()
+            if claim.endswith("?"):
+                why = "This is a question, not a claim; it was not checked."
+                yield Verdict(claim, start, end, "not_found", 1.0, why, kind="question")
+                continue
+            answer = self.ask(claim, filters=filters)
+            if answer.status != "answered":
+                yield Verdict(claim, start, end, "not_found", 0.5, "Nothing speaks of it.")
+                continue
+            same = set(re.findall(r"\d+", claim)) <= set(re.findall(r"\d+", answer.text))
+            verdict: Judgement = "supported" if same else "contradicted"
+            why = "The source says so." if same else "The source has another number."
+            yield Verdict(claim, start, end, verdict, 0.9, why, answer.citations)
 
     def documents(self) -> list[DocumentSummary]:
         return [

@@ -7,8 +7,11 @@ way; what comes out must be the same story.
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Iterable
+import quopri
+import zipfile
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -39,6 +42,7 @@ ABOUT = "About Ida Brandt"
 ABOUT_TEXT = "Ida Brandt writes about buildings and the people who look after them."
 
 FORMATS = ("txt", "md", "html", "pdf", "docx")
+MORE_FORMATS = ("odt", "epub", "rtf", "mhtml")
 
 
 def article(folder: Path, suffix: str) -> Path:
@@ -48,8 +52,10 @@ def article(folder: Path, suffix: str) -> Path:
         _write_pdf(path)
     elif suffix == "docx":
         _write_docx(path)
+    elif suffix in ("odt", "epub"):
+        path.write_bytes(odt() if suffix == "odt" else epub())
     else:
-        path.write_text({"txt": plain_text, "md": markdown, "html": html}[suffix](), encoding="utf-8")
+        path.write_text(_TEXTS[suffix](), encoding="utf-8")
     return path
 
 
@@ -105,6 +111,137 @@ def html(*, faq: str | None = None) -> str:
 <table>{rows}</table><h2>{FAQ}</h2>{faq or questions}<h2>{ABOUT}</h2><p>{ABOUT_TEXT}</p></article></main>
 <aside><h2>Related</h2><p><a href="/x">Cat found on church tower</a></p></aside>
 <footer><p>All rights reserved to the Courier.</p></footer></body></html>"""
+
+
+def mhtml() -> str:
+    """The page as a browser saves it into one file."""
+    page = quopri.encodestring(html().encode()).decode()
+    return (
+        "From: <Saved by Blink>\nSnapshot-Content-Location: https://courier.example/clock?from=feed\n"
+        f"Subject: {TITLE}\nMIME-Version: 1.0\n"
+        'Content-Type: multipart/related; type="text/html"; boundary="-+-b-+-"\n\n'
+        "---+-b-+-\nContent-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n"
+        f"Content-Location: https://courier.example/clock\n\n{page}\n---+-b-+---\n"
+    )
+
+
+def rtf() -> str:
+    """The plain text as Word saves it, with its properties and letters outside ASCII escaped."""
+    year, month, day = map(int, DAY.split("-"))
+    head = (
+        rf"{{\info{{\title {TITLE}}}{{\author {AUTHOR}}}{{\*\company {PUBLISHER}}}"
+        rf"{{\creatim\yr{year}\mo{month}\dy{day}\hr9\min30}}}}"
+    )
+    body = "".join(c if ord(c) < 128 else rf"\u{ord(c)}?" for c in plain_text())
+    table = "\n".join(" | ".join(row) for row in ROWS)
+    cells = "".join(r"\trowd\cellx2000\cellx4000 " + r"\cell ".join(row) + r"\cell\row " for row in ROWS)
+    body = body.replace(table, cells).replace("\n", "\\par\n")
+    return rf"{{\rtf1\ansi\ansicpg1252\deff0{{\fonttbl{{\f0 Arial;}}}}{head}\f0 {body}}}"
+
+
+_TEXTS = {"txt": plain_text, "md": markdown, "html": html, "mhtml": mhtml, "rtf": rtf}
+
+
+def zipped(parts: Mapping[str, str | bytes]) -> bytes:
+    """A ZIP archive of these parts."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return made.getvalue()
+
+
+def odt() -> bytes:
+    """The article as LibreOffice stores it, its questions in bold type."""
+    spaces = " ".join(
+        f'xmlns:{prefix}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+        for prefix, name in {"office": "office", "text": "text", "table": "table", "style": "style",
+                             "fo": "xsl-fo-compatible", "meta": "meta"}.items()
+    )  # fmt: skip
+
+    def heading(text: str, level: int) -> str:
+        return f'<text:h text:outline-level="{level}">{text}</text:h>'
+
+    def line(text: str, style: str = "Body") -> str:
+        return f'<text:p text:style-name="{style}">{text}</text:p>'
+
+    steps = "".join(f"<text:list-item>{line(step)}</text:list-item>" for step in STEPS)
+    rows = "".join(
+        "<table:table-row>"
+        + "".join(f"<table:table-cell>{line(cell)}</table:table-cell>" for cell in row)
+        + "</table:table-row>"
+        for row in ROWS
+    )
+    faq = "".join(
+        line(f'<text:span text:style-name="T1">{question}</text:span>') + line(answer)
+        for question, answer in QUESTIONS
+    )
+    first, rest = LEAD.split(" ", 1)
+    lead = f"{first}<text:s/>{rest}<text:note><text:note-body>{line('A note.')}</text:note-body></text:note>"
+    content = (
+        f"<office:document-content {spaces}><office:automatic-styles>"
+        '<style:style style:name="T1"><style:text-properties fo:font-weight="bold"/></style:style>'
+        "</office:automatic-styles><office:body><office:text>"
+        f"<text:tracked-changes>{line('Struck out.')}</text:tracked-changes>"
+        f"{heading(TITLE, 1)}{line(f'By {AUTHOR}, April 28, 2026')}{line(lead)}"
+        f"{heading(REPAIR, 2)}{line(REPAIR_TEXT)}<text:list>{steps}</text:list>"
+        f"<table:table>{rows}</table:table>{heading(FAQ, 2)}{faq}{heading(ABOUT, 2)}{line(ABOUT_TEXT)}"
+        "</office:text></office:body></office:document-content>"
+    )
+    meta = (
+        f'<office:document-meta {spaces} xmlns:dc="http://purl.org/dc/elements/1.1/"><office:meta>'
+        f"<dc:title>{TITLE}</dc:title><meta:initial-creator>{AUTHOR}</meta:initial-creator>"
+        f"<dc:creator>A Secretary</dc:creator><meta:creation-date>{DAY}T09:30:00</meta:creation-date>"
+        "</office:meta></office:document-meta>"
+    )
+    return zipped(
+        {
+            "mimetype": "application/vnd.oasis.opendocument.text",
+            "content.xml": content,
+            "meta.xml": meta,
+            "META-INF/manifest.xml": "<manifest/>",
+        }
+    )
+
+
+def epub() -> bytes:
+    """The article as a book of two chapters, behind a table of contents."""
+    faq = "".join(f"<h3>{question}</h3><p>{answer}</p>" for question, answer in QUESTIONS)
+    steps = "".join(f"<li>{step}</li>" for step in STEPS)
+    rows = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in ROWS)
+    pages = {
+        "nav": "<nav><ol><li>One</li><li>Two</li></ol></nav>",
+        "one": f"<h1>{TITLE}</h1><p>{LEAD}</p><h2>{REPAIR}</h2><p>{REPAIR_TEXT}</p>"
+        f"<ul>{steps}</ul><table>{rows}</table>",
+        "two": f"<h2>{FAQ}</h2>{faq}<h2>{ABOUT}</h2><p>{ABOUT_TEXT}</p>",
+    }
+    items = "".join(
+        f'<item id="{name}" href="text/{name}%20.xhtml" media-type="application/xhtml+xml" {more}/>'
+        for name, more in [("two", ""), ("nav", 'properties="nav"'), ("one", "")]
+    )
+    package = (
+        '<package xmlns="http://www.idpf.org/2007/opf"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        f"<dc:title>{TITLE}</dc:title><dc:creator>{AUTHOR}</dc:creator><dc:publisher>{PUBLISHER}</dc:publisher>"
+        f"<dc:date>{DAY}T00:00:00Z</dc:date><dc:language>en</dc:language></metadata>"
+        f'<manifest>{items}</manifest><spine><itemref idref="nav"/><itemref idref="one"/>'
+        '<itemref idref="two"/></spine></package>'
+    )
+    container = (
+        '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+        '<rootfile full-path="OEBPS/book.opf"/></rootfiles></container>'
+    )
+    return zipped(
+        {
+            "mimetype": "application/epub+zip",
+            "META-INF/container.xml": container,
+            "OEBPS/book.opf": package,
+            **{
+                f"OEBPS/text/{name} .xhtml": f'<html xmlns="http://www.w3.org/1999/xhtml"><head><title>x</title>'
+                f"</head><body>{body}</body></html>"
+                for name, body in pages.items()
+            },
+        }
+    )
 
 
 def _write_docx(path: Path) -> None:

@@ -28,6 +28,8 @@ from kb import render
 from kb.errors import KBError
 from kb.settings import Settings
 from kb.types import Answer, Turn
+from kb.web import desk, source
+from kb.web.ask import Ask, Past
 
 ROOT = Path(__file__).parent.parent
 COST = "What will the repair of the harbour bridge cost?"
@@ -118,11 +120,9 @@ def test_an_error_is_a_sentence_and_a_defect_stays_in_the_log(
     answer = client.predict(question="unreadable", api_name="/ask")
     assert answer["error"] == "the catalogue cannot be read: run kbqa doctor."
     answer = client.predict(question="explode", api_name="/ask")
-    assert answer["error"] == app.DEFECT
+    assert answer["error"] == desk.DEFECT
     assert "secret detail" in caplog.text
-    with pytest.raises(AppError) as raised:
-        client.predict(text="explode", api_name="/check")
-    assert "secret detail" not in str(raised.value)
+    assert client.predict(text="explode", api_name="/check")["error"] == desk.DEFECT
 
 
 def test_what_the_page_uses_is_not_an_endpoint(client: Client) -> None:
@@ -206,37 +206,37 @@ def test_two_visitors_do_not_see_each_other(address: str, fake: FakeLibrary) -> 
 # ------------------------------------------------------------------------------------------- desk
 
 
-def steps(desk: app.Desk, question: str, past: app.Past = ()) -> list[tuple[Any, ...]]:
-    return list(desk.answer(question, past))
+def steps(asking: Ask, question: str, past: Past = ()) -> list[tuple[Any, ...]]:
+    return list(asking.answer(question, past))
 
 
 def test_an_answer_grows_by_sentences_and_gets_its_citations_last() -> None:
-    pages = [page for page, _, _ in steps(app.Desk(FakeLibrary()), COST)]
+    pages = [page for page, _, _ in steps(Ask(FakeLibrary()), COST)]
     assert [page.count('<span class="sentence') for page in pages] == [0, 1, 2, 3]
     assert ["data-doc" in page for page in pages] == [False, False, False, True]
 
 
 def test_the_box_is_emptied_but_keeps_a_question_that_failed() -> None:
-    desk = app.Desk(FakeLibrary())
-    first, *_, last = steps(desk, f"  {COST} ")
+    asking = Ask(FakeLibrary())
+    first, *_, last = steps(asking, f"  {COST} ")
     assert first[2] == ""
     assert last[2] != COST
     assert last[1][0].question == COST
-    assert steps(desk, "unreadable")[-1][2] == "unreadable"
+    assert steps(asking, "unreadable")[-1][2] == "unreadable"
 
 
 def test_an_empty_question_changes_nothing() -> None:
     fake = FakeLibrary()
-    ((_, past, _),) = steps(app.Desk(fake), "  \n")
+    ((_, past, _),) = steps(Ask(fake), "  \n")
     assert past == ()
     assert fake.asked == []
 
 
 def test_follow_ups_carry_the_conversation() -> None:
     fake = FakeLibrary()
-    desk = app.Desk(fake)
-    past = steps(desk, UNKNOWN, steps(desk, COST)[-1][1])[-1][1]
-    steps(desk, "And when?", past)
+    asking = Ask(fake)
+    past = steps(asking, UNKNOWN, steps(asking, COST)[-1][1])[-1][1]
+    steps(asking, "And when?", past)
     history = fake.asked[-1][1]
     assert [turn.role for turn in history] == ["user", "assistant"] * 2
     assert history[3].content == render.REFUSAL
@@ -247,10 +247,10 @@ def click(document: Any, start: Any, end: Any) -> Any:
 
 
 def test_a_citation_opens_its_document_at_the_quote() -> None:
-    desk = app.Desk(FakeLibrary())
-    past = steps(desk, COST)[-1][1]
+    asking = Ask(FakeLibrary())
+    past = steps(asking, COST)[-1][1]
     for citation in past[0].citations:
-        page = desk.source(past, click(citation.document_id, citation.start, citation.end))
+        page = asking.source(past, click(citation.document_id, citation.start, citation.end))
         assert f'<mark id="quote" tabindex="-1">{citation.quote}</mark>' in page
         assert "<h2" in page
 
@@ -259,9 +259,9 @@ def test_a_citation_opens_its_document_at_the_quote() -> None:
     ("sent", "said"),
     [
         (click("../../etc/passwd", 0, 4), "there is no document"),
-        (click("harbour-bridge.md", 5, 5), app.CHANGED),
-        (click("harbour-bridge.md", -4, 5), app.CHANGED),
-        (click("harbour-bridge.md", 0, 10**9), app.CHANGED),
+        (click("harbour-bridge.md", 5, 5), source.CHANGED),
+        (click("harbour-bridge.md", -4, 5), source.CHANGED),
+        (click("harbour-bridge.md", 0, 10**9), source.CHANGED),
         (click("harbour-bridge.md", "0", "5"), "does not name a passage"),
         (click(None, None, None), "does not name a passage"),
         (SimpleNamespace(_data=None), "does not name a passage"),
@@ -269,32 +269,30 @@ def test_a_citation_opens_its_document_at_the_quote() -> None:
     ],
 )
 def test_a_place_that_is_none_is_a_sentence(sent: Any, said: str) -> None:
-    page = app.Desk(FakeLibrary()).source((), sent)
-    assert app.render.problem_html(said).split(">")[1].split("<")[0] in page
+    page = Ask(FakeLibrary()).source((), sent)
+    assert render.problem_html(said).split(">")[1].split("<")[0] in page
     assert "<mark" not in page
 
 
 def test_a_quote_that_the_document_no_longer_holds_is_not_marked() -> None:
     fake = FakeLibrary()
-    desk = app.Desk(fake)
-    past = steps(desk, COST)[-1][1]
+    asking = Ask(fake)
+    past = steps(asking, COST)[-1][1]
     citation = past[0].citations[0]
     fake.change(replace(DOCUMENTS[0], text="Some new words. " * 40))
-    page = desk.source(past, click(citation.document_id, citation.start, citation.end))
+    page = asking.source(past, click(citation.document_id, citation.start, citation.end))
     assert "has changed since" in page
     assert "<mark" not in page
     fake.remove([citation.document_id])
-    assert "there is no document" in desk.source(
+    assert "there is no document" in asking.source(
         past, click(citation.document_id, citation.start, citation.end)
     )
 
 
 def test_the_welcome_offers_the_librarys_own_questions() -> None:
-    assert f'data-question="{COST}"' in app.Desk(FakeLibrary()).welcome()
-    assert "kbqa ingest FOLDER" in app.Desk(FakeLibrary(())).welcome()
-    assert (
-        "3 documents · newest 12 May 2026 · Nothing leaves this machine" in app.Desk(FakeLibrary()).footer()
-    )
+    assert f'data-question="{COST}"' in Ask(FakeLibrary()).welcome()
+    assert "kbqa ingest FOLDER" in Ask(FakeLibrary(())).welcome()
+    assert "3 documents · newest 12 May 2026 · Nothing leaves this machine" in desk.footer(FakeLibrary())
 
 
 # -------------------------------------------------------------------------------- start and end

@@ -15,6 +15,7 @@ import pytest
 from fake_library import DOCUMENTS, FakeLibrary, serving
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from ingest.draft import read_draft
 from kb import render
 from kb.pipeline import KnowledgeBase
 from kb.types import Turn
@@ -238,6 +239,118 @@ def test_a_question_that_is_too_long_is_refused_and_kept(address: str, visit: Op
     assert len(page.locator("#question textarea").input_value()) > 2_000
 
 
+# ----------------------------------------------------------------------------------------- drafts
+
+DRAFT = """Each Prometheus server holds up to 256 terabytes of memory. Who is the mayor of Utrecht?
+
+Each Prometheus server can hold up to 128 terabytes of memory. The mayor of Utrecht owns eleven zebras."""
+
+
+def check(page: Page, draft: str = DRAFT) -> Any:
+    """Go to the Check tab, paste a draft and wait until it is checked."""
+    page.get_by_role("tab", name="Check").click()
+    page.get_by_label("Draft to check").fill(draft)
+    page.get_by_role("button", name="Check", exact=True).click()
+    checked = page.locator(".checked[aria-busy=false]")
+    expect(checked).to_be_visible()
+    return checked
+
+
+def test_a_draft_is_read_claim_by_claim_with_the_keyboard(
+    kb: KnowledgeBase, address: str, visit: Open, tmp_path: Path
+) -> None:
+    page = visit(address)
+    checked = check(page)
+    claims = kb.check(DRAFT).claims
+    assert [claim.verdict for claim in claims] == ["contradicted", "not_found", "supported", "not_found"]
+    shown = checked.locator(".claim")
+    assert [words(text) for text in shown.all_text_contents()] == [claim.claim for claim in claims]
+    card = checked.locator(".verdict:visible")
+    expect(card.locator(".verdict-line")).to_have_text("Contradicted")
+    expect(card.locator(".explanation")).to_have_text(claims[0].explanation)
+    page.screenshot(path=tmp_path / "checked.png")
+    shown.first.focus()
+    for claim, name in zip(claims[1:], ("Question", "Supported", "Not found"), strict=True):
+        page.keyboard.press("ArrowRight")
+        expect(card).to_have_count(1)
+        expect(card.locator(".verdict-line")).to_have_text(name)
+        expect(card.locator(".claimed")).to_have_text(claim.claim)
+    expect(shown.last).to_be_focused()
+    assert shown.last.evaluate("claim => getComputedStyle(claim).outlineStyle") == "solid"
+    checked.get_by_role("button", name="Previous").click()
+    expect(card.locator(".verdict-line")).to_have_text("Supported")
+    checked.get_by_role("button", name="Not found: 1").click()
+    expect(shown.last).to_be_focused()
+    styles = shown.evaluate_all("all => all.map(one => getComputedStyle(one).textDecoration)")
+    assert len(set(styles)) == 4  # told apart without colours too
+
+
+def test_evidence_opens_beside_the_draft_and_closes_again(
+    kb: KnowledgeBase, address: str, visit: Open
+) -> None:
+    page = visit(address)
+    checked = check(page)
+    citation = kb.check(DRAFT).claims[0].citations[0]
+    checked.locator(".verdict:visible .source-title").first.click()
+    expect(page.locator("#check-source .document-title")).to_have_text(citation.title)
+    quote = page.locator("#check-source #quote")
+    expect(quote).to_be_in_viewport()
+    expect(quote).to_be_focused()
+    expect(checked.locator(".claim").first).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    expect(checked.locator(".verdict:visible .source-title").first).to_be_focused()
+    page.get_by_role("button", name="Edit the draft").click()
+    expect(page.get_by_label("Draft to check")).to_have_value(DRAFT)
+
+
+@pytest.mark.parametrize(("name", "suffix"), [("Web page", ".html"), ("Word", ".docx")])
+def test_the_evidence_is_taken_along(
+    address: str, visit: Open, tmp_path: Path, name: str, suffix: str
+) -> None:
+    page = visit(address)
+    button = check(page).get_by_role("button", name=name)
+    with page.expect_download() as begun:
+        button.click()
+    assert begun.value.suggested_filename == f"evidence{suffix}"
+    begun.value.save_as(tmp_path / f"evidence{suffix}")
+    if suffix == ".docx":
+        assert "128 terabytes" in read_draft(tmp_path / "evidence.docx")
+    else:
+        assert "128 terabytes" in (tmp_path / "evidence.html").read_text(encoding="utf-8")
+
+
+def test_a_draft_is_opened_from_a_file(address: str, visit: Open, tmp_path: Path) -> None:
+    (tmp_path / "draft.md").write_text(DRAFT, encoding="utf-8")
+    page = visit(address)
+    page.get_by_role("tab", name="Check").click()
+    page.locator("#tab-check input[type=file]").set_input_files(tmp_path / "draft.md")
+    expect(page.get_by_label("Draft to check")).to_have_value(DRAFT)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_draft_on_a_phone(address: str, visit: Open, tmp_path: Path, theme: str) -> None:
+    page = visit(address, 360, 640, theme)
+    checked = check(page)
+    shown = checked.locator(".claim")
+    expect(shown.first).to_be_in_viewport()
+    card = checked.locator(".verdict:visible")
+    for name in ("Question", "Supported", "Not found"):
+        checked.get_by_role("button", name="Next", exact=True).click()
+        expect(card.locator(".verdict-line")).to_have_text(name)
+        expect(card.locator(".verdict-line")).to_be_in_viewport()
+    claim, evidence = shown.last.bounding_box(), checked.locator(".claim-evidence").bounding_box()
+    assert claim is not None
+    assert evidence is not None
+    assert claim["y"] + claim["height"] <= evidence["y"]  # the evidence is below, and hides no claim
+    page.screenshot(path=tmp_path / f"phone-{theme}-checked.png")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    checked.get_by_role("button", name="Supported: 1").click()
+    card.locator(".source-title").first.click()
+    expect(page.locator("#check-source #quote")).to_be_in_viewport()
+    page.get_by_role("button", name="Close the source").click()
+    expect(card.locator(".verdict-line")).to_have_text("Supported")
+
+
 # ----------------------------------------------------------------------------------------- looks
 
 
@@ -266,6 +379,30 @@ def test_it_fits_and_follows_the_theme(
     assert (int(red) > 128) is (theme == "light")
 
 
+# ------------------------------------------------------------------------------------------ tabs
+
+
+def test_tabs_have_addresses_and_work_with_the_keyboard(address: str, visit: Open) -> None:
+    page = visit(address)
+    ask(page, WHEN)
+    page.get_by_role("tab", name="Ask").press("ArrowRight")
+    check = page.get_by_role("tab", name="Check")
+    expect(check).to_be_focused()
+    expect(check).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("tabpanel", name="Check")).to_be_visible()
+    expect(page.locator("#q1")).to_be_hidden()
+    assert page.url.endswith("#check")
+    page.go_back()
+    expect(page.locator("#q1")).to_be_visible()  # the conversation is still there
+    page.go_forward()
+    page.reload()
+    expect(page.get_by_label("Draft to check")).to_be_visible()
+    expect(page.locator(".welcome")).to_be_hidden()
+    check.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Ask")).to_be_focused()
+    expect(page.locator(".welcome")).to_be_visible()
+
+
 # --------------------------------------------------------------------------------- hostile content
 
 
@@ -281,5 +418,5 @@ def test_what_documents_contain_is_shown_not_run(visit: Open) -> None:
         assert page.locator("#source a").count() == 0  # javascript: is no address
         ask(page, "<img src=https://example.org/x onerror=alert(1)> ${alert(2)} {{3}} the frost?", 2)
         expect(page.locator("#q2 .question")).to_contain_text("<img src=https://example.org/x")
-        assert page.locator("#desk img, #desk script, #desk iframe").count() == 0
+        assert page.locator(".desk img, .desk script, .desk iframe").count() == 0
         assert page.title() == "kbqa"

@@ -315,6 +315,20 @@ def test_batch(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
     assert json.loads(again.stdout)["resumed"] == 1
 
 
+def test_a_dry_run_writes_nothing(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text(f"id,question\na,{QUESTION}\nb,\n", encoding="utf-8")
+    done = kbqa("batch", "q.csv", "-o", "a.csv", "--dry-run", "--kb", library_folder)
+    assert done.returncode == 1  # as the run would end
+    assert "wrong with the list: row b: The question is empty." in done.stderr
+    assert done.stdout.startswith("2 rows, 1 to be done.\n1 cannot be asked")
+    assert "About 1 s with 1 worker, as tried with 1 row." in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["q.csv"]
+    plan = json.loads(
+        kbqa("batch", "q.csv", "-o", "a.csv", "--dry-run", "--kb", library_folder, "--json").stdout
+    )
+    assert (plan["rows"], plan["left"], len(plan["faulty"])) == (2, 1, 1)
+
+
 def test_verify_and_compare(kbqa: Command, own_library: Path, tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text(f"id,question\na,{QUESTION}\n", encoding="utf-8")
     assert kbqa("batch", "q.csv", "-o", "old.xlsx").returncode == 0
@@ -364,6 +378,8 @@ def test_eval(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
     scored = json.loads(kbqa("eval", "q.csv", "--kb", library_folder, "--json").stdout)
     assert scored["figures"]["balanced"] == {"value": 1.0, "n": 2}
     assert scored["receipt"]["generation"] == 1
+    again = json.loads(kbqa("eval", "q.csv", "--kb", library_folder, "--json", "--workers", "2").stdout)
+    assert (again["figures"], again["rows"]) == (scored["figures"], scored["rows"])
 
 
 def test_eval_drafts_a_question_set_that_can_be_scored(
@@ -538,7 +554,18 @@ def test_lines_of_progress_where_there_is_no_terminal(
     advance = cli._lines("ingesting")
     for done in (1, 2, 3):
         advance(done, 3, "a.txt")
-    assert capsys.readouterr().err == "ingesting: 2 of 3\n"
+    assert capsys.readouterr().err == "ingesting: 2 of 3, 3.0 s for each, 3 s left\n"
+
+
+def test_what_was_done_before_does_not_count_for_the_pace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter([0.0, 10.0, 10.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    advance = cli._lines("answering")
+    advance(500, 700, "")
+    advance(600, 700, "q600")
+    assert capsys.readouterr().err == "answering: 600 of 700, 10.0 a second, 10 s left\n"
 
 
 def test_filters_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -562,3 +589,16 @@ def test_filters_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     click.command(command).main(arguments, standalone_mode=False)
     assert seen == [Filters(("A", "B"), ("d",), "2026-01-01", "2026-02-28")]
+
+
+def test_check_writes_an_evidence_pack(kbqa: Command, library_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "draft.txt").write_text("The harbour bridge was closed to lorries on 3 March 2026.")
+    for name in ("pack.html", "pack.docx", "pack.jsonld"):
+        done = kbqa("check", "--file", "draft.txt", "-o", name, "--kb", library_folder)
+        assert done.returncode == 0, done.stderr
+        assert f"Written to {name}." in done.stderr
+        assert done.stdout.startswith("Supported: ")
+    assert "closed to lorries" in (tmp_path / "pack.html").read_text(encoding="utf-8")
+    refused = kbqa("check", "x.", "-o", "pack.pdf", "--kb", library_folder)
+    assert refused.returncode == 2
+    assert "pack.pdf cannot be written" in one_sentence(refused.stderr)

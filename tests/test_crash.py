@@ -192,7 +192,7 @@ def test_a_second_writer_is_told_who_writes(
 ) -> None:
     kb = tmp_path / "kb"
     command = [sys.executable, "-m", "kb", "ingest", slow_page, "--kb", str(kb), "--quiet", "--json"]
-    environment = {**command_environment(), "no_proxy": "127.0.0.1"}
+    environment = {**command_environment(), "KBQA_PRIVATE_URLS": "true"}
     first = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
     wait_for_lock(kb, first)
     while not (kb / "catalogue.sqlite").exists():
@@ -255,6 +255,40 @@ def test_a_reader_lives_through_a_rebuilding_by_another_process(
     shutil.rmtree(library_copy / "chroma")
     assert kbqa_process("ingest", texts, "--kb", library_copy).returncode == 0
     assert [h.to_dict() for h in reader.search(question)] == before
+
+
+ASKS_ALL_THE_TIME = """
+import sys, time
+from pathlib import Path
+from kb.settings import Settings
+from kb.store import Store
+folder, end, asked = Path(sys.argv[1]), time.monotonic() + float(sys.argv[2]), 0
+while time.monotonic() < end:
+    with Store.open(folder, Settings(kb=folder, embedder="hash")) as store:
+        vector = store.embedder.embed(["harbour bridge"])[0]
+        for _ in range(3):
+            found = store.vectors.nearest(vector, 3, generation=store.catalogue.generation())
+            assert len(found) == 3, found
+            asked += 1
+print(asked)
+"""
+
+
+def test_a_reader_finds_a_whole_index_while_another_takes_its_place(library_copy: Path) -> None:
+    command = [sys.executable, "-c", ASKS_ALL_THE_TIME, str(library_copy), "3"]
+    reader = subprocess.Popen(
+        command, env=command_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    rebuilt = 0
+    with Store.open(library_copy, settings(library_copy)) as store:
+        while reader.poll() is None:
+            with store.writer() as writer:
+                writer.rebuild_vectors()
+            rebuilt += 1
+    asked, errors = reader.communicate()
+    assert (reader.returncode, errors) == (0, "")
+    assert rebuilt > 2
+    assert int(asked) > 2
 
 
 def test_readers_do_not_hinder_a_writer_nor_each_other(

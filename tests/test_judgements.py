@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
 
 from benchmarks.altered import Thesaurus
-from benchmarks.judgements import VERDICTS, Judgements, of_pairs, stated
+from benchmarks.judgements import VERDICTS, Judgements, denial, of_pairs, shortened, stated
 from tests.test_exercises import QUESTIONS, RIVER
 from tests.test_exercises import thesaurus as thesaurus
 
@@ -23,11 +24,36 @@ from tests.test_exercises import thesaurus as thesaurus
         ("When was the bridge painted?", "In May", "The bridge was painted in May."),
         ("What is the capital of Norway?", "Oslo", "Oslo is the capital of Norway."),
         ("Why did the council close it?", "for repairs", None),
-        ("How long is it?", "130 miles", None),
+        ("How long is the Lenne?", "130 miles", "The Lenne is 130 miles."),
+        ("Where did the council buy it?", "Holm", "The council buy it in Holm."),
+        ("How many people live there?", "130", "130 people live there."),
     ],
 )
 def test_question_and_answer_become_a_statement(question: str, answer: str, statement: str | None) -> None:
     assert stated(question, answer) == statement
+
+
+def test_a_denial_says_the_opposite() -> None:
+    rng = random.Random(1)
+    known = {"paint", "close", "buy"}
+    made = {denial("The council painted the bridge.", known, rng) for _ in range(60)}
+    assert {"The council did not paint the bridge.", "The council failed to paint the bridge."} <= made
+    assert "The council painted the bridge." not in made
+    assert {denial("The bridge is red.", known, rng) for _ in range(60)} >= {
+        "The bridge is not red.",
+        "The bridge is never red.",
+    }
+    assert denial("The council sailed.", known, rng) is None, "a verb that is not known is left alone"
+
+
+def test_the_first_part_of_a_sentence_keeps_its_verb() -> None:
+    rng = random.Random(1)
+    made = {shortened("The ferry (1974) was painted red in May, and it sailed.", rng) for _ in range(40)}
+    assert made == {"The ferry was painted red.", "The ferry was painted red in May."}
+    assert (
+        shortened("In the long cold winter of 1974, it sank.", rng)
+        == "In the long cold winter of 1974, it sank."
+    )
 
 
 def test_every_claim_of_our_own_is_what_its_kind_says(thesaurus: Thesaurus) -> None:
@@ -44,7 +70,7 @@ def test_every_claim_of_our_own_is_what_its_kind_says(thesaurus: Thesaurus) -> N
         match j.kind:
             case "repeated":
                 assert verdict == "supported"
-                assert j.claim.rstrip(".") in j.page.text
+                assert set(j.claim.rstrip(".").split()) <= set(re.split(r"[\s.]+", j.page.text))
             case "changed" | "misstated":
                 assert verdict == "contradicted"
                 assert j.claim not in j.page.text

@@ -20,8 +20,12 @@ ORDER = (
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh", "verify"),
     *("chat", "generate", "langchain", "pipeline"),
-    *("sheets", "tables", "outputs", "batch", "compare", "evaluate", "suggest", "cli", "__main__"),
+    *("sheets", "tables", "journal", "outputs", "pack", "batch", "compare", "evaluate", "suggest", "cli"),
+    "__main__",
 )
+
+# The web desk stands above all of these; its modules likewise import those before them.
+WEB = ("desk", "source", "draft", "ask", "check", "jobs", "batch", "api", "frame", "server")
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {
@@ -36,14 +40,17 @@ DOORS = {
     "langchain": {"kb/embed.py", "kb/chat.py", "kb/langchain.py", "kb/pipeline.py"},
     "langchain_core": {"kb/embed.py", "kb/chat.py", "kb/langchain.py", "kb/pipeline.py"},
     "langsmith": {"kb/chat.py"},
-    "gradio": {"app.py"},
-    "fastapi": {"app.py"},
-    "uvicorn": {"app.py"},
+    "gradio": {f"kb/web/{module}.py" for module in WEB},
+    "fastapi": {"kb/web/server.py"},
+    "uvicorn": {"kb/web/server.py"},
     "trafilatura": {"ingest/load/html.py"},
     "pypdf": {"ingest/load/pdf.py"},
-    "docx": {"ingest/load/docx.py"},
+    "docx": {"ingest/load/docx.py", "kb/pack.py"},
     "markdown_it": {"ingest/load/markdown.py"},
     "openpyxl": {"kb/sheets.py"},
+    "pathspec": {"ingest/sync.py"},
+    "striprtf": {"ingest/load/rtf.py"},
+    "msoffcrypto": {"ingest/load/encrypted.py"},
 }
 
 
@@ -91,6 +98,7 @@ def top(module: str) -> str:
 
 def test_every_module_of_kb_has_its_place() -> None:
     assert {path.stem for path in (ROOT / "kb").glob("*.py")} - {"__init__"} <= set(ORDER)
+    assert {path.stem for path in (ROOT / "kb/web").glob("*.py")} - {"__init__"} == set(WEB)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "kb").glob("*.py")), ids=name)
@@ -101,13 +109,26 @@ def test_kb_imports_point_down(path: Path) -> None:
     assert used <= set(ORDER[: ORDER.index(path.stem)])
 
 
-def test_ingest_is_imported_by_the_command_line_alone() -> None:
+@pytest.mark.parametrize("module", WEB)
+def test_imports_of_the_web_desk_point_down(module: str) -> None:
+    used = {used.split(".")[1] for used in imports(ROOT / f"kb/web/{module}.py") if used.startswith("kb.")}
+    assert used <= {*ORDER[: ORDER.index("cli")], "web"}
+    beside = {used for used in imports(ROOT / f"kb/web/{module}.py") if used.startswith("kb.web")}
+    assert beside <= {"kb.web", *(f"kb.web.{before}" for before in WEB[: WEB.index(module)])}
+
+
+def test_ingest_is_imported_by_what_people_use_alone() -> None:
     users = {name(path) for path in sources() if "ingest" in {top(module) for module in imports(path)}}
-    assert {user for user in users if not user.startswith("ingest/")} == {"kb/cli.py"}
+    assert {user for user in users if not user.startswith(("ingest/", "kb/web/"))} == {"kb/cli.py"}
 
 
 def test_the_app_is_imported_by_the_command_line_alone() -> None:
     assert {name(path) for path in sources() if "app" in imports(path)} == {"kb/cli.py"}
+
+
+def test_the_web_desk_is_imported_by_the_app_alone() -> None:
+    users = {name(path) for path in sources() if any(used.startswith("kb.web") for used in imports(path))}
+    assert {user for user in users if not user.startswith("kb/web/")} == {"app.py"}
 
 
 def test_rendering_imports_types_only() -> None:
@@ -120,7 +141,9 @@ def test_a_heavy_library_is_named_behind_its_door_only(library: str) -> None:
     assert users <= DOORS[library]
 
 
-@pytest.mark.parametrize("path", [path for path in sources() if path.name != "app.py"], ids=name)
+@pytest.mark.parametrize(
+    "path", [path for path in sources() if not name(path).startswith("kb/web/")], ids=name
+)
 def test_no_heavy_library_is_imported_with_its_module(path: Path) -> None:
     if path.name == "langchain.py":  # the adapter subclasses LangChain's classes; it is itself imported late
         return

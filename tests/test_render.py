@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from kb import render
 from kb.types import Answer, CheckReport, Citation, Document, Section, Sentence, Verdict
+from kb.web.draft import checked_html
 
 COST = "What will the repair of the harbour bridge cost?"
 HOSTILE = (
@@ -27,10 +28,18 @@ HOSTILE = (
     "[a](javascript:alert(1)) **b** $x^2$",
     "</mark></p></article><iframe src=https://example.org>",
 )
-EVENTS = {"data-doc", "data-start", "data-end", "data-question", "data-copy", "data-close"}
+EVENTS = {"data-claim", "data-next", "data-step", "data-edit"} | {
+    "data-doc",
+    "data-start",
+    "data-end",
+    "data-question",
+    "data-copy",
+    "data-close",
+}
 ATTRIBUTES = EVENTS | {
     *("class", "id", "href", "dir", "role", "type", "value", "tabindex", "target", "rel"),
-    *("aria-label", "aria-hidden", "aria-labelledby", "aria-busy"),
+    *("aria-label", "aria-hidden", "aria-labelledby", "aria-busy", "aria-live"),
+    *("data-pack", "data-sign", "data-place", "hidden", "title"),
 }
 
 
@@ -72,7 +81,7 @@ def hostile_answer(text: str, url: str | None = None) -> Answer:
 
 
 def every_page(text: str) -> list[str]:
-    answer = hostile_answer(text, f"https://example.org/{text}")
+    answer = hostile_answer(text, f"https://example.org/{'+'.join(text.split())}")
     hits = tuple(
         replace(
             hit,
@@ -90,7 +99,7 @@ def every_page(text: str) -> list[str]:
             [answer, Answer(text, "not_found", hits=hits), Answer(text, "error", error=text)]
         ),
         render.document_html(document, 0, len(text)),
-        render.check_html(CheckReport(text, (verdict,))),
+        checked_html(CheckReport(text, (verdict,))),
         render.welcome_html([text], 3),
         render.panel_html(render.problem_html(text)),
         render.footer_html(3, text),
@@ -126,14 +135,14 @@ def test_markers_become_links_between_sentences_only() -> None:
     assert link["aria-label"] == "source 1 of 1, Title, The Quay, 28 April 2026"
     assert (link["data-doc"], link["data-start"], link["data-end"]) == ("d", "5", "35")
     assert link["href"] == "#q1-source-1"
-    assert 'id="q1-source-1"' in render.sources_html(answer, "q1")
+    assert 'id="q1-source-1"' in render.sources_html(answer.citations, "q1")
 
 
 def test_a_source_does_not_repeat_what_the_answer_says_word_for_word() -> None:
     answer = FakeLibrary().ask(COST)
-    assert "<q " not in render.sources_html(answer)
+    assert "<q " not in render.reply_html(answer)
     reworded = replace(answer, sentences=tuple(replace(s, text="Other words.") for s in answer.sentences))
-    assert render.sources_html(reworded).count("<q ") == len(answer.citations)
+    assert render.reply_html(reworded).count("<q ") == len(answer.citations)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +162,7 @@ def test_a_source_does_not_repeat_what_the_answer_says_word_for_word() -> None:
     ],
 )
 def test_only_web_addresses_become_links(url: str | None, linked: bool) -> None:
-    page = Page(render.document_html(replace(DOCUMENTS[0], url=url), 0, 5))
+    page = Page(render.document_html(replace(DOCUMENTS[0], url=url)))
     links = [attrs for tag, attrs in page.elements if tag == "a"]
     assert [link["href"] for link in links] == ([url] if linked else [])
     assert all(link["rel"] == "noopener noreferrer" for link in links)
@@ -266,9 +275,10 @@ def test_verdicts_for_the_terminal_and_the_page() -> None:
     report = CheckReport(f"So: {claim} <End>", (verdict,))
     text = render.check_text(report)
     assert text.startswith(f"Contradicted: {claim}\nThe source says 41 million.\n    The harbour bridge")
-    page = Page(render.check_html(report))
-    assert page.text.startswith(f"So: {claim} <End>")
-    assert f'<span class="claim contradicted">{claim}</span>' in render.check_html(report)
+    page = Page(checked_html(report))
+    assert f"So: {claim} <End>" in page.text
+    (shown,) = (attributes for _, attributes in page.elements if "data-claim" in attributes)
+    assert shown["aria-label"] == f"Contradicted: {claim}"
     assert render.check_text(CheckReport("")) == "There is no claim to check in this text."
     assert render.check_text(CheckReport("", error="Too long.")) == "Too long."
 
@@ -332,3 +342,21 @@ def test_excerpts_end_at_a_word() -> None:
     assert render.excerpt("one two\nthree", 100) == "one two three"
     assert render.excerpt("one two three", 10) == "one two …"
     assert render.excerpt("x" * 50, 10) == "x" * 10 + " …"
+
+
+# ---------------------------------------------------------------------------------------- addresses
+
+
+def test_an_address_leads_to_the_quote() -> None:
+    quote = "The repair, a long-awaited one, is expected to cost 41 million euros & more."
+    address = render.web_address("https://quay.example/bridge?a=1&b=2", quote)
+    assert address == (
+        "https://quay.example/bridge?a=1&b=2#:~:text="
+        "The%20repair%2C%20a%20long%2Dawaited%20one%2C,41%20million%20euros%20%26%20more."
+    )
+    assert render.web_address("https://quay.example/#top", "Short quote.") == (
+        "https://quay.example/#top:~:text=Short%20quote."
+    )
+    assert render.web_address("https://quay.example/", "") == "https://quay.example/"
+    assert render.web_address("javascript:alert(1)", quote) is None
+    assert render.web_link(None, "<b>") == "&lt;b&gt;"

@@ -683,7 +683,7 @@ def test_a_damaged_vector_folder_is_explained(store: Store) -> None:
     (store.folder / FOLDER_NAME / "chroma.sqlite3").write_bytes(b"no database " * 500)
     with opened(store.folder) as again, pytest.raises(StorageError, match="vector index") as error:
         hits(again, "harbour report")
-    assert "delete that folder" in error.value.cure
+    assert "doctor --repair" in error.value.cure
 
 
 def test_threads_that_ended_leave_no_open_file(store: Store) -> None:

@@ -9,16 +9,31 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest import PIPELINE_VERSION
-from ingest.load import docx, html, markdown, pdf, records, text
+from ingest.load import (
+    archive,
+    docx,
+    epub,
+    feed,
+    html,
+    mail,
+    markdown,
+    odt,
+    package,
+    pdf,
+    pptx,
+    records,
+    rtf,
+    text,
+    xlsx,
+)
 from ingest.load.blocks import Draft, assemble, is_afterword, is_faq_title, mark_headings
-from kb.errors import SourceError
+from ingest.load.encrypted import OLE, open_office
+from kb.errors import NotADocument, SourceError
 from kb.types import Document, Failure, Section
 
 SUFFIXES = {
@@ -29,37 +44,79 @@ SUFFIXES = {
     ".html": "html",
     ".htm": "html",
     ".xhtml": "html",
+    ".mhtml": "mhtml",
+    ".mht": "mhtml",
     ".pdf": "pdf",
     ".docx": "docx",
+    ".odt": "odt",
+    ".pptx": "pptx",
+    ".xlsx": "xlsx",
+    ".epub": "epub",
+    ".rtf": "rtf",
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
+    ".eml": "eml",
+    ".mbox": "mbox",
+    ".zip": "zip",
 }
 """The kind of file that each suffix stands for."""
+
+OLD_OFFICE = (".doc", ".xls", ".ppt", ".msg")
+"""What cannot be read, but is named in the report rather than passed over: somebody wrote it."""
+
+MOST_NESTED = 3
+"""Archives in archives, attachments of attached messages: so deep and no deeper."""
 
 _READERS: dict[str, Callable[[bytes, str], Draft]] = {
     "text": text.read,
     "markdown": markdown.read,
     "html": html.read,
-    "pdf": pdf.read,
+    "mhtml": mail.read_page,
     "docx": docx.read,
+    "odt": odt.read,
+    "pptx": pptx.read,
+    "epub": epub.read,
+    "rtf": rtf.read,
+    "eml": mail.read,
+}
+_ZIPPED = ("docx", "odt", "pptx", "xlsx", "epub", "zip")
+_PARTS = {
+    "word/document.xml": "docx",
+    "ppt/presentation.xml": "pptx",
+    "xl/workbook.xml": "xlsx",
+    epub.MEDIA_TYPE: "epub",
+    odt.MEDIA_TYPE: "odt",
 }
 _HEAD = 4096
 _HTML = re.compile(
     rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_HEADERS = re.compile(rb"(?:[A-Za-z][A-Za-z0-9-]*:[^\n]*\n(?:[ \t][^\n]*\n)*){2,}")
 _COMMON = re.compile(r"(?:table of )?contents|abstract|summary|introduction|overview", re.IGNORECASE)
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to read: the ``password`` of encrypted files, the ``columns`` of records as (field, name) pairs."""
+
+    password: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a source holds: its documents, and the rows of it that could not be read."""
+    """What a source holds: its documents, and the rows or files in it that could not be read.
+
+    A feed or sitemap holds none, but ``links`` to pages.
+    """
 
     documents: tuple[Document, ...]
     failures: tuple[Failure, ...] = ()
+    links: tuple[str, ...] = ()
 
 
 def load(path: Path, document_id: str) -> Loaded:
@@ -73,54 +130,186 @@ def load(path: Path, document_id: str) -> Loaded:
     return parse(data, document_id, source=str(path.resolve()), name=path.name)
 
 
-def parse(data: bytes, document_id: str, *, source: str, name: str) -> Loaded:
-    """The documents in ``data``; ``name`` is the file name it goes by, for its kind and as a last title."""
-    kind = kind_of(data[:_HEAD], name) or ""
-    if kind == "zip" and not _is_word(data):
-        kind = ""
-    if not kind:
+def parse(
+    data: bytes, document_id: str, *, source: str, name: str, options: Options = Options(), depth: int = 0
+) -> Loaded:
+    """The documents in ``data``; ``name`` is the file name it goes by, for its kind and as a last title.
+
+    Ingestion calls ``ingest.worker.parse`` instead, which does this in a child process with limits.
+    ``depth`` is that of archives and messages around it.
+    """
+    kind = kind_of(data[:_HEAD], name)
+    if kind == "ole":
+        data = open_office(data, options.password)
+        kind = "zip"
+    if kind in _ZIPPED:
+        kind = _kind_of_archive(data, kind)
+    if kind is None:
         raise SourceError(
             "this kind of file is not supported", f"supported are {', '.join(sorted(SUFFIXES))}"
         )
+    if kind in ("zip", "mbox"):
+        members = archive.members(data, options.password) if kind == "zip" else _messages(data)
+        return _parse_members(members, document_id, source, options, depth)
+    if kind == "feed":
+        return Loaded((), links=feed.links(data))
+    if kind == "xlsx":
+        book = xlsx.sheets(data)
+        if (table := records.article_table(book, options.columns)) is None:
+            return _one(xlsx.draft(data, book), document_id, source, name, data)
+        return _parse_records(table, xlsx.MEDIA_TYPE, document_id, source)
     if kind in records.MEDIA_TYPES:
-        return _parse_records(data, kind, document_id, source)
-    draft = _READERS["docx" if kind == "zip" else kind](data, name)
-    stem = Path(name).stem or document_id
-    return Loaded((_document(draft, document_id, source, stem, content_hash(data)),))
+        rows = records.rows(data, kind, options.columns)
+        return _parse_records(rows, records.MEDIA_TYPES[kind], document_id, source)
+    if kind == "pdf":
+        return _one(pdf.read(data, name, options.password), document_id, source, name, data)
+    if kind == "eml":
+        return _parse_message(data, document_id, source, name, options, depth)
+    return _one(_READERS[kind](data, name), document_id, source, name, data)
 
 
-def content_hash(data: bytes) -> str:
+def content_hash(data: bytes, columns: Iterable[tuple[str, str]] = ()) -> str:
     """The hash under which a source need not be read again; it changes with the pipeline too."""
-    return hashlib.sha256(PIPELINE_VERSION.encode() + b"\0" + data).hexdigest()
+    how = json.dumps(sorted(columns)).encode() if columns else b""
+    return hashlib.sha256(PIPELINE_VERSION.encode() + how + b"\0" + data).hexdigest()
 
 
 def kind_of(head: bytes, name: str) -> str | None:
     """The kind of a file from its first bytes, else from its suffix; ``None`` if neither tells.
 
-    ``zip`` is an archive that may be a Word document.
+    ``zip`` is an archive that may be an Office document, ``ole`` one of an old or an encrypted kind.
     """
-    kind = SUFFIXES.get(Path(name).suffix.lower())
+    suffix = Path(name).suffix.lower()
+    kind = SUFFIXES.get(suffix)
     if b"%PDF-" in head[:1024]:
         return "pdf"
-    if head.startswith(_OLE):
-        raise SourceError(
-            "this is an old or a password-protected Office document", "save it as .docx without a password"
-        )
-    if head.startswith(b"PK\x03\x04"):
-        return "docx" if kind == "docx" else "zip"
-    if kind in (None, "text", "markdown", "html") and _HTML.match(head.removeprefix(b"\xef\xbb\xbf")):
-        return "html"
-    if kind is None and not Path(name).suffix and not name.startswith("."):
+    if head.startswith(OLE) or suffix in OLD_OFFICE:
+        return "ole" if head.startswith(OLE) else _kind_of_text(head)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return kind if kind in _ZIPPED else "zip"
+    if kind in (None, "text", "markdown", "html"):
+        kind = _kind_of_text(head) or kind
+    if kind is None and not suffix and not name.startswith("."):
         return "text" if head and b"\0" not in head else None
     return kind
 
 
-def _is_word(data: bytes) -> bool:
+def _kind_of_text(head: bytes) -> str | None:
+    """Rich text and web pages show themselves whatever they are called; so do saved pages and messages."""
+    head = head.removeprefix(b"\xef\xbb\xbf")
+    if head.startswith(b"{\\rtf"):
+        return "rtf"
+    if _HTML.match(head):
+        return "html"
+    if feed.HEAD.match(head):
+        return "feed"
+    if _HEADERS.match(head) and re.search(rb"(?im)^mime-version:", head):
+        return "mhtml" if re.search(rb"(?im)^content-type:\s*multipart/related", head) else "eml"
+    return None
+
+
+def _kind_of_archive(data: bytes, kind: str) -> str:
+    names = package.names(data)
+    return next((found for part, found in _PARTS.items() if part in names), "zip" if names else kind)
+
+
+def _one(draft: Draft, document_id: str, source: str, name: str, data: bytes) -> Loaded:
+    stem = Path(name).stem or document_id
+    return Loaded((_document(draft, document_id, source, stem, content_hash(data)),))
+
+
+def _messages(data: bytes) -> Iterator[tuple[str, bytes]]:
+    return ((f"{number}.eml", message) for number, message in enumerate(mail.messages(data), start=1))
+
+
+def _parse_message(
+    data: bytes, document_id: str, source: str, name: str, options: Options, depth: int
+) -> Loaded:
+    """An e-mail and what is attached to it; either may be empty."""
+    attached = _parse_members(mail.attachments(data), document_id, source, options, depth)
     try:
-        with zipfile.ZipFile(BytesIO(data)) as archive:
-            return "word/document.xml" in archive.namelist()
-    except zipfile.BadZipFile:
-        return False
+        message = _one(mail.read(data, name), document_id, source, name, data)
+    except SourceError:
+        if not attached.documents:
+            raise
+        return attached
+    return Loaded(message.documents + attached.documents, attached.failures)
+
+
+def _parse_members(
+    members: Iterable[tuple[str, bytes | SourceError]],
+    document_id: str,
+    source: str,
+    options: Options,
+    depth: int,
+) -> Loaded:
+    """The documents of files inside another one; what is no document is passed over, as in a folder."""
+    documents: list[Document] = []
+    failures: list[Failure] = []
+    ids: set[str] = set()
+    for path, content in members:
+        where, name = f"{source}#{path}", path.rpartition("/")[2]
+        if isinstance(content, SourceError):
+            failures.append(Failure(where, str(content)))
+            continue
+        if not is_supported(content, name):
+            continue
+        try:
+            if depth >= MOST_NESTED:
+                raise SourceError("it lies too deep in archives", "unpack them and ingest the files")
+            inner = parse(
+                content, f"{document_id}/{path}", source=where, name=name, options=options, depth=depth + 1
+            )
+        except NotADocument:
+            continue
+        except SourceError as error:
+            failures.append(Failure(where, str(error)))
+            continue
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+            OSError,
+        ) as error:
+            failures.append(Failure(where, str(misunderstood(error))))
+            continue
+        failures += inner.failures
+        for document in inner.documents:
+            # Records in two files of one archive may go by the same id.
+            full = replace(document, id=f"{document_id}/{path}#{document.id}")
+            chosen = document if document.id not in ids else full
+            if chosen.id in ids:
+                failures.append(
+                    Failure(where, str(SourceError("the archive holds this file twice", "rename it")))
+                )
+                continue
+            ids.add(chosen.id)
+            documents.append(chosen)
+    return Loaded(tuple(documents), tuple(failures))
+
+
+def is_supported(head: bytes, name: str) -> bool:
+    """Whether a file beside others is ours, from its first 64 KiB: by suffix or, without one, by content.
+
+    A list of questions for ``kbqa batch`` may lie beside the documents and is not one of them.
+    """
+    suffix = Path(name).suffix.lower()
+    if SUFFIXES.get(suffix) in ("csv", "tsv"):
+        return not records.is_question_list(head)
+    if suffix:
+        return suffix in SUFFIXES or suffix in OLD_OFFICE
+    return kind_of(head, name) in ("pdf", "html", "mhtml", "rtf", "zip")
+
+
+def misunderstood(error: Exception) -> SourceError:
+    """The error for whatever a parser raises: a fault of its source alone."""
+    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return SourceError(
+        f"the file cannot be understood ({reason[:200]})", "check that it is whole, or save it anew"
+    )
 
 
 def _document(draft: Draft, document_id: str, source: str, fallback: str, digest: str) -> Document:
@@ -155,11 +344,11 @@ def _can_be_title(section: Section) -> bool:
     return not section.is_question and not common
 
 
-def _parse_records(data: bytes, kind: str, document_id: str, source: str) -> Loaded:
+def _parse_records(rows: Iterable[records.Row], media_type: str, document_id: str, source: str) -> Loaded:
     documents: list[Document] = []
     failures: list[Failure] = []
     seen: dict[str, int] = {}
-    for number, fields in records.rows(data, kind):
+    for number, fields in rows:
         where = f"{source}#{number}"
         if isinstance(fields, SourceError):
             failures.append(Failure(where, str(fields)))
@@ -174,7 +363,7 @@ def _parse_records(data: bytes, kind: str, document_id: str, source: str) -> Loa
         seen[row_id] = number
         digest = content_hash(json.dumps(fields, sort_keys=True, default=str).encode("utf-8", "replace"))
         try:
-            documents.append(_document(records.draft(fields, kind), row_id, where, row_id, digest))
+            documents.append(_document(records.draft(fields, media_type), row_id, where, row_id, digest))
         except SourceError as error:
             failures.append(Failure(where, str(error)))
     if not documents and not failures:

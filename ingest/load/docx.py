@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 
 from ingest.load.blocks import Block, Draft, paragraph, without_byline
 from ingest.load.dates import iso_date
+from ingest.load.package import open_archive
 from kb.errors import SourceError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def read(data: bytes, name: str) -> Draft:
     from docx import Document
     from docx.opc.exceptions import PackageNotFoundError
 
+    open_archive(data, "Word document").close()  # for its bounds
     try:
         document = Document(io.BytesIO(data))
     except (BadZipFile, PackageNotFoundError, KeyError, ValueError) as error:

@@ -25,7 +25,7 @@ SMALL_PAGE = 6000
 
 def read(data: bytes, name: str) -> Draft:
     """Read a web page; raises ``SourceError`` where there is no markup or text at all."""
-    page = _parse(_decode(data))
+    page = _parse(decode_page(data))
     fields = {name: value or None for name, value in _metadata(page).items()}
     bylines = _bylines(page, fields)
     found = [block for block in _main_blocks(page) if block.level or block.text not in bylines]
@@ -40,7 +40,7 @@ def fragment_blocks(fragment: str) -> list[Block]:
         return []
 
 
-def _decode(data: bytes) -> str:
+def decode_page(data: bytes) -> str:
     """The declared encoding counts only where the bytes are no valid UTF-8."""
     match = re.search(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w-]+)", data[:4096], re.IGNORECASE)
     try:

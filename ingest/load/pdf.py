@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from ingest.load.blocks import Block, Draft, without_byline
 from ingest.load.dates import iso_date
+from ingest.load.encrypted import locked
 from kb.errors import SourceError
 
 _JUNK = frozenset({"", "untitled", "unspecified", "anonymous", "unknown", "(anonymous)", "(unspecified)"})
@@ -57,9 +58,9 @@ class Line:
     row: bool = False
 
 
-def read(data: bytes, name: str) -> Draft:
+def read(data: bytes, name: str, password: str | None = None) -> Draft:
     """Read a PDF; raises ``SourceError`` if it is damaged, needs a password or holds only images."""
-    reader = _open(data)
+    reader = _open(data, password)
     lines = [line for number, page in enumerate(reader.pages, start=1) for line in _lines(page, number)]
     if not any(line.text for line in lines):
         raise SourceError(
@@ -81,7 +82,7 @@ def read(data: bytes, name: str) -> Draft:
     return without_byline(draft)
 
 
-def _open(data: bytes) -> Any:
+def _open(data: bytes, password: str | None) -> Any:
     from pypdf import PdfReader
     from pypdf.errors import PdfReadError, PyPdfError
 
@@ -89,11 +90,8 @@ def _open(data: bytes) -> Any:
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     try:
         reader = PdfReader(io.BytesIO(data))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise SourceError(
-                "this PDF is encrypted",
-                "save a copy without a password, for instance by printing it to PDF",
-            )
+        if reader.is_encrypted and not (reader.decrypt("") or reader.decrypt(password or "")):
+            raise locked("PDF", password)
         if not len(reader.pages):
             raise PdfReadError("no pages")
     except (PyPdfError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:

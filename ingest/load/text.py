@@ -28,7 +28,12 @@ _BYLINE = re.compile(rf"By ({_NAME}(?: (?:and |de |van |von )?{_NAME}){{0,5}})")
 
 def read(data: bytes, name: str) -> Draft:
     """Read a plain text file; title, byline and date are taken from the lines above the first paragraph."""
-    found = blocks(decode(data))
+    return draft(decode(data))
+
+
+def draft(text: str) -> Draft:
+    """What a plain text says of itself, and its blocks."""
+    found = blocks(text)
     opening = _opening(found)
     lines = [found[i].text for i in opening]
     authors = [match[1] for line in lines if (match := _BYLINE.fullmatch(line))] or _portrayed(found)

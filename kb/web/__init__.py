@@ -1,0 +1,12 @@
+"""The web desk: one page with a tab for each thing people do, over an open knowledge base.
+
+    desk -> source -> ask, check, jobs -> batch -> api -> frame -> server
+
+Imports point along this line. Only ``app.py`` imports the package from outside, since Gradio is heavy. A
+tab is a module with one function ``tab(page, kb)`` that lays it out; ``frame.TABS`` lists them.
+"""
+
+import os
+
+# Gradio reports usage unless this says False before it is first imported.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

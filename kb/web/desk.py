@@ -1,0 +1,100 @@
+"""What the tabs and the API share: the library's calls with every failure as a sentence, and what was sent.
+
+Nothing here holds the state of a visitor.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from kb import render
+from kb.errors import KBError
+from kb.question import MAX_CHARACTERS as QUESTION_LIMIT
+from kb.tables import iso_date
+from kb.types import Answer, CheckReport, Filters, Turn
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from kb.pipeline import KnowledgeBase
+
+TEXT_LIMIT = 50_000
+DEFECT = "Something went wrong here; the server's log says what."
+
+# What an event of the page's own is told: it is no endpoint, and shows its progress itself.
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+log = logging.getLogger(__name__)
+
+
+def reply(
+    kb: KnowledgeBase, question: str, history: Sequence[Turn] = (), filters: Filters | None = None
+) -> Answer:
+    """An ``Answer`` whatever happens: a failure is a sentence in it."""
+    if len(question) > QUESTION_LIMIT:
+        return Answer(question[:200] + " …", "error", error=too_long("question", question, QUESTION_LIMIT))
+    try:
+        return kb.ask(question, filters=filters or Filters(), history=history)
+    except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
+        return Answer(question, "error", error=explained(error))
+
+
+def judge(kb: KnowledgeBase, text: str, filters: Filters | None = None) -> CheckReport:
+    """A ``CheckReport`` whatever happens, in the same way."""
+    if len(text) > TEXT_LIMIT:
+        return CheckReport("", error=too_long("text", text, TEXT_LIMIT))
+    try:
+        return kb.check(text, filters=filters or Filters())
+    except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
+        return CheckReport(text, error=explained(error))
+
+
+def judging(kb: KnowledgeBase, text: str, filters: Filters) -> Iterator[CheckReport]:
+    """The same claim by claim: reports that grow, the last of which is whole or has an error."""
+    if len(text) > TEXT_LIMIT:
+        yield CheckReport("", error=too_long("text", text, TEXT_LIMIT))
+        return
+    report = CheckReport(text)
+    try:
+        for verdict in kb.verdicts(text, filters=filters):
+            report = replace(report, claims=(*report.claims, verdict))
+            yield report
+    except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
+        yield CheckReport(text, error=explained(error))
+
+
+def explained(error: Exception) -> str:
+    """What went wrong, for the visitor; the traceback of a defect goes to the log."""
+    if isinstance(error, KBError):
+        return str(error)
+    log.error("a request failed", exc_info=error)
+    return DEFECT
+
+
+def footer(kb: KnowledgeBase) -> str:
+    """How much the library holds and how new it is."""
+    info = kb.info()
+    return render.footer_html(info["documents"], info["newest"])
+
+
+def filters_of(source: str, document_id: str, after: str, before: str) -> Filters:
+    """Filters as people write them; empty fields do not limit. Raises ``UsageError`` for what is no date."""
+    return Filters(
+        publishers=(source,) if source else (),
+        document_ids=(document_id,) if document_id else (),
+        after=iso_date(after) if after else None,
+        before=iso_date(before, last=True) if before else None,
+    )
+
+
+def sent(event: gr.EventData) -> dict[str, Any]:
+    """What the browser sent with an event; anything but an object counts as empty."""
+    return event._data if isinstance(event._data, dict) else {}
+
+
+def too_long(what: str, text: str, limit: int) -> str:
+    """That a text has more characters than are taken."""
+    return f"This {what} has {len(text):,} characters; please keep it under {limit:,}."

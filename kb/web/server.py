@@ -1,0 +1,97 @@
+"""Serve the page: the address, the port, and an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import gradio as gr
+import uvicorn
+
+from kb.errors import KBError
+from kb.settings import Settings, load_settings
+from kb.web.frame import build_app, page_options
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from kb.pipeline import KnowledgeBase
+
+
+def build_server(kb: KnowledgeBase) -> FastAPI:
+    """The page as a web application of its own, to be run by any ASGI server."""
+    from fastapi import FastAPI
+
+    site = FastAPI(title="kbqa", docs_url=None, redoc_url=None, openapi_url=None)
+    most = f"{kb.settings.upload_megabytes}mb"
+    gr.mount_gradio_app(site, build_app(kb), path="/", max_file_size=most, **page_options())
+    return site
+
+
+def main(settings: Settings | None = None, *, open_browser: bool = False) -> None:
+    """Serve the page until it is interrupted, and print its address once it is up.
+
+    Raises ``KBError`` if there is no knowledge base or the port cannot be had.
+    """
+    from kb.pipeline import KnowledgeBase
+
+    settings = settings or load_settings()
+    with KnowledgeBase.open(settings.kb, settings) as kb, _listen(settings.host, settings.port) as listener:
+        address = f"http://{_shown(settings.host)}:{listener.getsockname()[1]}"
+        # Pages keep a connection open for as long as they are looked at; do not wait for them.
+        config = uvicorn.Config(build_server(kb), log_level="warning", timeout_graceful_shutdown=1)
+        server = _Server(config, ready=lambda: _say(address, open_browser))
+        # uvicorn ends in order on SIGTERM and raises it again: let that be an exception, not the end,
+        # so the knowledge base is closed too.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which says once it is ready for requests."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Open pages hold a connection each. Cutting them is how it ends, not an error to report.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket; bound here so that a port in use is an error of ours, with its cure."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise KBError(
+            f"cannot listen on port {port} of {host} ({why})", "choose another with --port"
+        ) from error
+
+
+def _shown(host: str) -> str:
+    """The host as it stands in an address that a browser on this machine can open."""
+    if host in ("", "0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def _say(address: str, open_browser: bool) -> None:
+    print(f"kbqa is ready at {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    if open_browser:
+        import webbrowser
+
+        webbrowser.open(address)
