@@ -168,7 +168,7 @@ class Weighed:
     said: Said
     support: Support
     evidence: tuple[Candidate, ...] = ()
-    strength: float = 0.0
+    probability: float = 0.0
     unknown: int = 0
     barred: bool = False
 
@@ -193,19 +193,19 @@ def weigh(before: str, said: Said, offered: Sequence[Hit], judge: Judge) -> Weig
         return Weighed(said, "unsupported", unknown=unknown, barred=True)
     support: Support = "supported"
     evidence: list[Candidate] = []
-    strength = 1.0
+    probability = 1.0
     for claim in stated:
         findings = judge(claim.alone, hits)
         best = decisive(findings)
         if best is None or best.verdict == "contradicted":
             support = "conflict" if best or support == "conflict" else "unsupported"
-        shown = best or max(findings, key=lambda f: f.strength, default=None)
+        shown = best or max(findings, key=lambda f: f.likeness, default=None)
         if shown:
             evidence.append(shown.evidence)
-        strength = min(strength, best.strength if best else 0.0)
+        probability = min(probability, best.probability if best else 0.0)
     if support == "supported" and _plain(said.text) == _plain(" ".join(e.text for e in evidence)):
         support = "verbatim"
-    return Weighed(said, support, tuple(dict.fromkeys(evidence)), strength, unknown)
+    return Weighed(said, support, tuple(dict.fromkeys(evidence)), probability, unknown)
 
 
 def _foreign(text: str, hits: Sequence[Hit]) -> bool:
@@ -312,7 +312,7 @@ def _compose(found: Answer, weighed: Sequence[Weighed], name: str, withhold: boo
         text=text.rstrip(),
         sentences=tuple(sentences),
         citations=tuple(citations),
-        confidence=min([found.confidence, *(w.strength for w in shown if w.strength)]),
+        confidence=min([found.confidence, *(w.probability for w in shown if w.probability)]),
         notices=(*_notices(weighed, shown), *_differences(found)),
         model=name,
     )

@@ -41,7 +41,7 @@ def opened(library: KnowledgeBase, provider: Provider, tmp_path: Path) -> Callab
     """The small library with the scripted model; keywords are settings."""
 
     def open_with(model: Any = MODEL, **settings: Any) -> KnowledgeBase:
-        chosen = replace(library.settings, **{"model_timeout": 5.0, "cache": tmp_path, **settings})
+        chosen = replace(library.settings, **{"model_timeout": 30.0, "cache": tmp_path, **settings})
         named = open_model(model, chosen.model_timeout, chosen.cache)
         kb = KnowledgeBase(library.store, chosen, named)
         kb._reader = library._reader  # loaded once
