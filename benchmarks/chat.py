@@ -221,7 +221,9 @@ def cases(kb: KnowledgeBase) -> list[Case]:
         question = analyse(text)
         found = kb._of_parts(question, Filters(), (), READ)
         if found.status == "answered":
-            offered = generate.fitting(kb._offered(question, found, Filters(), ()), kb.settings.model_tokens)
+            offered = generate.offered(
+                kb._worth_reading(question, found, Filters(), ()), kb.settings.model_tokens
+            )
             drawn.append(Case(text, given, found, offered))
     return drawn
 
@@ -247,7 +249,8 @@ def _written(
             if lines := right(case.seen, rng, kind, case.given):
                 return case, lines
         elif wrong := ways[kind](case.seen, rng):
-            return case, [*(right(case.seen, rng, "as it stands", "") or [])[:1], *wrong]
+            beside = right(case.seen, rng, "as it stands", "") or []
+            return case, [*[line for line in beside if line.text != wrong[0].text][:1], *wrong]
 
 
 def _answered(kb: KnowledgeBase, provider: Provider, kind: str, case: Case, lines: list[Line]) -> Outcome:

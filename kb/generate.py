@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kb import claims
+from kb import claims, guard
 from kb.chat import ChatModel, Messages, read_json
 from kb.errors import ModelError
 from kb.extract import Candidate, cite
-from kb.text import fold, sentence_spans
+from kb.text import sentence_spans
 from kb.types import Answer, Citation, Hit, Sentence, Support, Usage
 from kb.verify import Finding, decisive
 
@@ -83,11 +83,12 @@ def prompt(question: str, hits: Sequence[Hit]) -> Messages:
     return [("system", _RULES), ("human", "\n\n".join([*parts, f"Question: {question}"]))]
 
 
-def fitting(hits: Sequence[Hit], tokens: int) -> list[Hit]:
-    """The first hits that fit into so many tokens, counted with care; at least one."""
+def offered(hits: Sequence[Hit], tokens: int) -> list[Hit]:
+    """The first hits that fit into so many tokens, counted with care; none that speaks to a machine."""
     room = tokens * _LETTERS_PER_TOKEN - len(_RULES)
     kept: list[Hit] = []
-    for hit in hits[:PASSAGES]:
+    fit = [hit for hit in hits if not guard.speaks_to_a_machine(f"{hit.source.title}\n{hit.passage.text}")]
+    for hit in fit[:PASSAGES]:
         room -= len(hit.passage.text) + 200
         if kept and room < 0:
             break
@@ -173,19 +174,13 @@ class Weighed:
     barred: bool = False
 
 
-_ADDRESS = re.compile(
-    r"(?:https?|ftp|data|javascript):|www\.|\b[\w.+-]+@[\w-]+\.\w+|\b[\w-]+\.[a-z]{2,}/", re.I
-)
-_QUOTED = re.compile(r"[\"\u201c\u201e\u00ab]([^\"\u201c\u201d\u00ab\u00bb]{2,})[\"\u201d\u00bb]")
-_LEAKED_WORDS = 6  # so many words of the rules in a row are the rules
-
-
-def weigh(before: str, said: Said, offered: Sequence[Hit], judge: Judge) -> Weighed:
+def weigh(before: str, said: Said, passages: Sequence[Hit], judge: Judge) -> Weighed:
     """Hold a sentence against the passages that it names; ``before`` is what the answer says up to there."""
-    known = [n for n in said.cited if 1 <= n <= len(offered)]
+    known = [n for n in said.cited if 1 <= n <= len(passages)]
     unknown = len(said.cited) - len(known)
-    hits = [offered[n - 1] for n in known]
-    if not hits or _foreign(said.text, hits):
+    hits = [passages[n - 1] for n in known]
+    sources = "\n".join(hit.passage.text for hit in hits)
+    if not hits or guard.brings_in(said.text, sources, _RULES):
         return Weighed(said, "unsupported", unknown=unknown, barred=True)
     lead = f"{before} " if before else ""
     stated = [claim for claim in claims.split(lead + said.text) if claim.end > len(lead)]
@@ -203,26 +198,9 @@ def weigh(before: str, said: Said, offered: Sequence[Hit], judge: Judge) -> Weig
         if shown:
             evidence.append(shown.evidence)
         probability = min(probability, best.probability if best else 0.0)
-    if support == "supported" and _plain(said.text) == _plain(" ".join(e.text for e in evidence)):
+    if support == "supported" and guard.plain(said.text) == guard.plain(" ".join(e.text for e in evidence)):
         support = "verbatim"
     return Weighed(said, support, tuple(dict.fromkeys(evidence)), probability, unknown)
-
-
-def _foreign(text: str, hits: Sequence[Hit]) -> bool:
-    """Whether a sentence has what must stand in its sources letter by letter, and does not; or our rules."""
-    there = _plain(" ".join(hit.passage.text for hit in hits))
-    if any(_plain(match[1]) not in there for match in _QUOTED.finditer(text)):
-        return True
-    addresses = [word for word in text.split() if _ADDRESS.search(word)]
-    if any(_plain(address.strip(".,;()")) not in there for address in addresses):
-        return True
-    own, rules = _plain(text).split(), _plain(_RULES)
-    runs = (" ".join(own[i : i + _LEAKED_WORDS]) for i in range(len(own) - _LEAKED_WORDS + 1))
-    return any(f" {run} " in f" {rules} " for run in runs)
-
-
-def _plain(text: str) -> str:
-    return " ".join(re.findall(r"\w+", fold(text)))
 
 
 # ----------------------------------------------------------------------------------------- the answer
@@ -231,7 +209,7 @@ def _plain(text: str) -> str:
 def answers(
     question: str,
     found: Answer,
-    offered: Sequence[Hit],
+    passages: Sequence[Hit],
     model: ChatModel,
     judge: Judge,
     *,
@@ -240,12 +218,13 @@ def answers(
 ) -> Iterator[Answer]:
     """The answer as it grows, if ``stream``, and then the one that counts.
 
-    ``found`` is the answer without a model. A growing answer has the sentences that are settled, and behind
-    them in ``text`` what the model is writing, which nothing has been held against yet.
+    ``found`` is the answer without a model, ``passages`` what the model is given. A growing answer has the
+    sentences that are settled, and behind them in ``text`` what the model is writing, which nothing has been
+    held against yet.
     """
     weighed: list[Weighed] = []
     try:
-        for reply in model.stream(prompt(question, offered), SCHEMA):
+        for reply in model.stream(prompt(question, passages), SCHEMA):
             finished = reply.usage is not None
             if not stream and not finished:
                 continue
@@ -253,7 +232,7 @@ def answers(
             for n, sentence in enumerate(said):
                 if n >= len(weighed) or weighed[n].said != sentence:
                     before = " ".join(each.text for each in said[:n])
-                    weighed[n:] = [weigh(before, sentence, offered, judge)]
+                    weighed[n:] = [weigh(before, sentence, passages, judge)]
                     if stream:
                         yield _growing(found, weighed, reply.text, model.name, withhold)
             if stream and not finished:
@@ -273,7 +252,7 @@ def _growing(found: Answer, weighed: Sequence[Weighed], text: str, name: str, wi
 
 
 def _final(found: Answer, weighed: Sequence[Weighed], text: str, name: str, withhold: bool) -> Answer:
-    if not weighed or _plain(text).startswith(_plain(_NOTHING)):
+    if not weighed or guard.plain(text).startswith(guard.plain(_NOTHING)):
         return _without(found, f"The chat model {name} found no answer in the passages")
     if not any(one.support in ("verbatim", "supported") for one in weighed):
         return _without(

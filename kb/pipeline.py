@@ -148,22 +148,24 @@ class KnowledgeBase:
         self, question: Question, found: Answer, filters: Filters, history: Sequence[Turn], *, stream: bool
     ) -> Iterator[Answer]:
         """The answer in the words of the chat model, if there is one and something to give it."""
-        offered: Sequence[Hit] = ()
-        if self._model and (found.status == "answered" or self.settings.model_anyway):
-            tokens = min(self.settings.model_tokens, (self._model.context or 1_000_000) // 2)
-            offered = generate.fitting(self._offered(question, found, filters, history), tokens)
-        if not self._model or not offered:
+        if self._model is None or (found.status != "answered" and not self.settings.model_anyway):
+            yield found
+            return
+        tokens = min(self.settings.model_tokens, (self._model.context or 1_000_000) // 2)
+        hits = self._worth_reading(question, found, filters, history)
+        passages = generate.offered(hits, tokens)
+        if not passages:
             yield found
             return
         withhold = self.settings.unsupported == "withhold"
         yield from generate.answers(
-            question.text, found, offered, self._model, self._judge, withhold=withhold, stream=stream
+            question.text, found, passages, self._model, self._judge, withhold=withhold, stream=stream
         )
 
-    def _offered(
+    def _worth_reading(
         self, question: Question, found: Answer, filters: Filters, history: Sequence[Turn]
     ) -> list[Hit]:
-        """What the model may read: the hits of the question and, if it has several parts, of each part."""
+        """The hits of the question and, if it has several parts, the best of each part."""
         asked = parts(question.text)
         hits = list(found.hits)
         for part in asked if len(asked) > 1 else ():

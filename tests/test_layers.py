@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = (
     *("types", "errors", "settings", "text", "render", "page"),
     *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
-    *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh", "verify"),
+    *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh", "verify", "guard"),
     *("chat", "generate", "langchain", "pipeline"),
     *("sheets", "tables", "journal", "outputs", "pack", "batch", "compare", "evaluate", "suggest", "cli"),
     "__main__",
