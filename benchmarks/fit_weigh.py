@@ -108,7 +108,7 @@ def measured(judgements: Sequence[Judgement]) -> Iterator[Row]:
     for n, one in enumerate(judgements):
         text = one.page.text
         hit = Hit(Passage("page", 0, 0, len(text), text), Source(one.page.heading), 1.0, 1)
-        compared = verify.compare(one.claim, [hit], embed, reader.judge)
+        compared = verify.compare(one.claim, verify.sentences(hit), embed, reader.judge)
         if compared:
             own = one.kind in {"repeated", "changed", "both", "stated", "misstated", "open"}
             yield Row(one.kind, one.group, own, compared[0].row, one.verdict)

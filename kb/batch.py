@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -185,7 +185,7 @@ def run_batch(
         if file_hash(source) != list_hash:
             raise SourceError(f"{source} changed during the run", "run the same command again")
         output = Output(TITLES[mode].format(source.name), mode, table.columns, {}, receipt, table.mark)
-        report = _write(target, table, total, past, output, {d.id: d for d in documents})
+        report = _write(target, table, total, past, output, documents)
     if not (journal or report.failed or report.left):
         kept.unlink()
     return replace(report, resumed=resumed, seconds=time.perf_counter() - started)
@@ -346,7 +346,7 @@ def _write(
     total: int,
     journal: Journal,
     output: Output,
-    documents: Mapping[str, DocumentSummary],
+    documents: Iterable[DocumentSummary],
 ) -> BatchReport:
     """Write the whole output in one visible step and count what it holds."""
     counts: Counter[str] = Counter()
@@ -357,7 +357,7 @@ def _write(
         cited |= {citation["document_id"] for citation in citations_of(result)}
         if outcome(result) == "error":
             failed.append(Failure(row.id, result["error"] or "The question could not be answered."))
-    receipt = with_sources(output.receipt, cited, documents.values())
+    receipt = with_sources(output.receipt, cited, documents)
     left = total - counts.total()
     output = replace(output, counts={status: counts[status] for status in ORDER}, left=left, receipt=receipt)
     with (

@@ -13,6 +13,7 @@ Nothing outside this module knows that the engine is SQLite.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -116,18 +117,67 @@ class Catalogue:
     def open(cls, folder: Path) -> Catalogue:
         """Open the catalogue in ``folder``; raises ``KnowledgeBaseError`` if it is not one of ours."""
         catalogue = cls(folder / FILE_NAME)
-        with storage_errors(catalogue.path):
-            version = catalogue.meta().get("schema")
-        if version != str(SCHEMA_VERSION):
-            raise KnowledgeBaseError(
-                f"{catalogue.path} has version {version} and this kbqa reads version {SCHEMA_VERSION}",
-                "use the kbqa that made it, or ingest into a new folder",
-            )
+        catalogue._check_version()
         return catalogue
 
     @staticmethod
     def exists(folder: Path) -> bool:
         return (folder / FILE_NAME).is_file()
+
+    @classmethod
+    def open_file(cls, path: Path) -> Catalogue:
+        """Open a copy that ``copy_to`` made; raises ``KnowledgeBaseError`` if it is no such file."""
+        with storage_errors(path):
+            catalogue = cls(path)
+            catalogue._check_version()
+        return catalogue
+
+    def _check_version(self) -> None:
+        version = self.meta().get("schema")
+        if version != str(SCHEMA_VERSION):
+            raise KnowledgeBaseError(
+                f"{self.path} has version {version} and this kbqa reads version {SCHEMA_VERSION}",
+                "use the kbqa that made it, or ingest into a new folder",
+            )
+
+    def copy_to(self, path: Path) -> None:
+        """Write the state of this moment to a new file, whoever reads or writes meanwhile."""
+        with storage_errors(path):
+            path.unlink(missing_ok=True)
+            copy = sqlite3.connect(path)
+            try:
+                self._connection().backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+            finally:
+                copy.close()
+
+    def restore_to(self, folder: Path) -> None:
+        """Put this state in the place of the catalogue in ``folder``, in one step for its readers.
+
+        Its generation moves on from either, so that readers notice.
+        """
+        before = Catalogue.open(folder).generation() if Catalogue.exists(folder) else 0
+        path = folder / FILE_NAME
+        with storage_errors(path):
+            draft = folder / f"{FILE_NAME}.new"
+            self.copy_to(draft)
+            changed = sqlite3.connect(draft, isolation_level=None)
+            changed.execute(
+                "UPDATE meta SET value = max(CAST(value AS INTEGER), ?) + 1 WHERE key = 'generation'",
+                (before,),
+            )
+            if not path.exists():
+                changed.execute("PRAGMA journal_mode = WAL")
+                changed.close()
+                draft.replace(path)
+                return
+            there = sqlite3.connect(path, timeout=30)
+            try:
+                changed.backup(there)
+            finally:
+                there.close()
+                changed.close()
+                draft.unlink()
 
     def close(self) -> None:
         with self._lock:
@@ -140,7 +190,9 @@ class Catalogue:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             # Only this thread uses it; close() may be called from another one.
-            connection = sqlite3.connect(self.path, timeout=30, check_same_thread=False, isolation_level=None)
+            connection = sqlite3.connect(
+                self._address(), uri=True, timeout=30, check_same_thread=False, isolation_level=None
+            )
             connection.create_function("casefold", 1, lambda s: s and s.casefold(), deterministic=True)
             with storage_errors(self.path):
                 connection.execute("PRAGMA foreign_keys = ON")
@@ -152,6 +204,15 @@ class Catalogue:
                     self._connections.pop(thread).close()
                 self._connections[threading.current_thread()] = connection
         return connection
+
+    def _address(self) -> str:
+        """The file as SQLite is to open it; where its folder cannot be written to, it must not try to."""
+        address = self.path.absolute().as_uri()
+        if os.access(self.path.parent, os.W_OK) or not self.path.exists():
+            return address
+        # With a log beside it somebody writes from elsewhere; without one the file is all there is.
+        log = self.path.with_name(f"{self.path.name}-wal")
+        return f"{address}?{'mode=ro' if log.exists() else 'immutable=1'}"
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """All rows of a query; what SQLite says of a damaged file is a ``StorageError``."""
@@ -470,6 +531,30 @@ class Catalogue:
 
     def _advance(self, connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
+
+    # Health
+
+    def faults(self) -> list[str]:
+        """What SQLite finds wrong with the file, at most ten; empty if it is sound."""
+        found = [row[0] for row in self._rows("PRAGMA quick_check(10)")]
+        loose = self._rows("PRAGMA foreign_key_check")
+        return [fault for fault in found if fault != "ok"] + ["rows without their document"] * bool(loose)
+
+    def passages_without_words(self) -> int:
+        """How many live passages the full-text index lacks."""
+        [[count]] = self._rows(
+            "SELECT count(*) FROM passages p JOIN documents d ON d.key = p.document"
+            " LEFT JOIN words w ON w.rowid = p.key WHERE d.live = 1 AND w.rowid IS NULL"
+        )
+        return int(count)
+
+    def index_words_anew(self) -> None:
+        """Fill the full-text index anew from the documents."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM words")
+            for (key,) in connection.execute("SELECT key FROM documents WHERE live = 1").fetchall():
+                self._index_words(connection, key)
+            self._advance(connection)
 
     def note_rebuilding(self) -> None:
         """Let readers open the vector index anew."""

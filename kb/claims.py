@@ -3,7 +3,8 @@
 A statement is split off only where both sides could stand as sentences of their own, and a pronoun is
 resolved only where the sentence before leaves one choice. Where either is doubtful the sentence stays as it
 is: a claim that is too long is read by a person, one that we made up is not. Opinions, questions and
-instructions are told apart, since no document can settle them.
+instructions are told apart, since no document can settle them, and so
+are headings, which state nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def split(text: str) -> list[Claim]:
         paragraph = text.count("\n", 0, start)
         before = before if paragraph == line else ""
         line = paragraph
-        kind = kind_of(text[start:end])
+        kind = "heading" if _is_heading(text, start, end) else kind_of(text[start:end])
         spans = _clauses(text[start:end]) if kind == "claim" else [(0, end - start)]
         first = ""
         for left, right in spans:
@@ -111,6 +112,22 @@ def kind_of(sentence: str) -> ClaimKind:
     # "It should cost 4 million euros by May" says what is expected.
     ought = _OUGHT.search(sentence) and not _CONDITION.search(sentence) and not re.search(r"\d", sentence)
     return "opinion" if not reported and (ought or _PRAISE.search(sentence)) else "claim"
+
+
+_LONGEST_HEADING = 12  # words
+
+
+def _is_heading(text: str, start: int, end: int) -> bool:
+    """Whether this is a line by itself, above others, that states nothing: no verb, no figure, no stop."""
+    begin = text.rfind("\n", 0, start) + 1
+    stop = text.find("\n", end)
+    if stop < 0 or text[end:stop].strip() or not text[stop:].strip():
+        return False
+    before, line = text[begin:start].strip(), text[start:end]
+    if before:
+        return set(before) == {"#"}
+    states = line[-1] in '.!?:;,"\u201d' or re.search(r"\d", line) or _VERB.search(line)
+    return not states and len(line.split()) <= _LONGEST_HEADING
 
 
 # ----------------------------------------------------------------------------------------- clauses

@@ -29,6 +29,7 @@ from kb.errors import KBError, NoSuchDocument, UsageError
 
 if TYPE_CHECKING:
     from kb.batch import BatchPlan, BatchReport, Progress
+    from kb.doctor import Health
     from kb.pipeline import KnowledgeBase
     from kb.settings import Settings
     from kb.tables import Mode
@@ -396,6 +397,56 @@ def info(run: Run) -> None:
 
 
 @cli.command()
+@click.option("--repair", "mend", is_flag=True, help="Build anew what is damaged, without embedding again.")
+@_shared
+@click.pass_obj
+def doctor(run: Run, mend: bool) -> int:
+    """Say what is wrong with the knowledge base."""
+    from datetime import date
+
+    from kb.doctor import examine, repair
+    from kb.store import Store
+
+    settings = run.settings()
+    with Store.open(settings.kb, settings) as store:
+        health = (repair if mend else examine)(store, today=date.today())
+    run.put(health, lambda: _health_text(health))
+    return 0 if health.sound else 1
+
+
+@cli.command()
+@click.argument("target", type=click.Path(path_type=Path), metavar="FILE")
+@_shared
+@click.pass_obj
+def backup(run: Run, target: Path) -> None:
+    """Copy the knowledge base to one file.
+
+    Others may go on asking and ingesting. `kbqa restore FILE` makes a knowledge base of it again.
+    """
+    from kb.backup import back_up
+    from kb.store import Store
+
+    settings = run.settings()
+    with Store.open(settings.kb, settings) as store:
+        count = back_up(store, target)
+    run.say(f"{count} documents backed up to {target}.")
+
+
+@cli.command()
+@click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--replace", is_flag=True, help="Also where there is a knowledge base already.")
+@_shared
+@click.pass_obj
+def restore(run: Run, source: Path, replace: bool) -> None:
+    """Make a knowledge base of a backup."""
+    from kb.backup import restore as restore_backup
+
+    settings = run.settings()
+    count = restore_backup(source, settings, replace=replace)
+    run.say(f"{count} documents restored to {settings.kb}.")
+
+
+@cli.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="IN")
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True, metavar="OUT")
 @click.option(
@@ -626,6 +677,13 @@ def _ingest_text(report: IngestReport) -> str:
     counts += [("removed", report.removed), ("failed", len(report.failed))]
     done = ", ".join(f"{count} {what}" for what, count in counts if count) or "nothing to read"
     return f"{done}; {report.passages} new passages in {report.seconds:.1f} s."
+
+
+def _health_text(health: Health) -> str:
+    lines = [f"repaired: {what}" for what in health.repaired]
+    for finding in health.findings:
+        lines.append(f"{'damaged' if finding.damage else 'note'}: {finding.what}: {finding.cure}.")
+    return "\n".join([*lines, "The knowledge base is sound." if health.sound else "It needs repair."])
 
 
 def _batch_text(report: BatchReport, target: Path) -> str:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kb import claims, guard
+from kb.badges import worst
 from kb.chat import ChatModel, Messages, read_json
 from kb.errors import ModelError
 from kb.extract import Candidate, cite
@@ -174,6 +175,9 @@ class Weighed:
     barred: bool = False
 
 
+_SUPPORT: dict[str, Support] = {"supported": "supported", "contradicted": "conflict"}
+
+
 def weigh(before: str, said: Said, passages: Sequence[Hit], judge: Judge) -> Weighed:
     """Hold a sentence against the passages that it names; ``before`` is what the answer says up to there."""
     known = [n for n in said.cited if 1 <= n <= len(passages)]
@@ -186,18 +190,17 @@ def weigh(before: str, said: Said, passages: Sequence[Hit], judge: Judge) -> Wei
     stated = [claim for claim in claims.split(lead + said.text) if claim.end > len(lead)]
     if not stated or any(claim.kind != "claim" for claim in stated):
         return Weighed(said, "unsupported", unknown=unknown, barred=True)
-    support: Support = "supported"
+    found: list[Support] = []
     evidence: list[Candidate] = []
     probability = 1.0
     for claim in stated:
         findings = judge(claim.alone, hits)
         best = decisive(findings)
-        if best is None or best.verdict == "contradicted":
-            support = "conflict" if best or support == "conflict" else "unsupported"
-        shown = best or max(findings, key=lambda f: f.likeness, default=None)
-        if shown:
-            evidence.append(shown.evidence)
+        found.append("unsupported" if best is None else _SUPPORT[best.verdict])
         probability = min(probability, best.probability if best else 0.0)
+        shown = best or max(findings, key=lambda f: f.likeness, default=None)
+        evidence += [shown.evidence] if shown else []
+    support = worst(found)
     if support == "supported" and guard.plain(said.text) == guard.plain(" ".join(e.text for e in evidence)):
         support = "verbatim"
     return Weighed(said, support, tuple(dict.fromkeys(evidence)), probability, unknown)

@@ -30,7 +30,7 @@ Make = Callable[[CheckReport, Receipt, str], str | bytes]
 
 COLUMNS = (
     *("claim_number", "claim", "start", "end", "kind", "verdict", "confidence", "explanation"),
-    *("quote", "title", "publisher", "author", "published", "url", "place", "content_hash"),
+    *("quote", "title", "publisher", "author", "published", "url", "place", "content_hash", "correction"),
 )
 
 # How far a verdict can be read as a rating: it says what these sources say, not what is true, so what was
@@ -106,7 +106,8 @@ def _docx(report: CheckReport, receipt: Receipt, title: str) -> bytes:
     for n, verdict in enumerate(report.claims, 1):
         file.add_heading(f"{n}. {render.label(verdict)}", 2)
         file.add_paragraph(_words(verdict.claim))
-        file.add_paragraph().add_run(_words(verdict.explanation)).italic = True
+        for line in render.why(verdict):
+            file.add_paragraph().add_run(_words(line)).italic = True
         for citation in verdict.citations:
             _word_citation(file, citation)
     file.add_heading("Receipt", 2)
@@ -130,6 +131,8 @@ def _word_citation(file: WordFile, citation: Citation) -> None:
         line.add_run(_words(citation.title))
     facts = [*render.known_facts(citation, citation.section, citation.page), place(citation.to_dict())]
     line.add_run(_words(" · " + " · ".join(facts)))
+    if citation.correction:
+        file.add_paragraph(_words(f"Corrected: {citation.correction}"))
 
 
 def _word_link(paragraph: Paragraph, address: str, text: str) -> None:
@@ -170,9 +173,9 @@ def _csv(report: CheckReport, receipt: Receipt, _: str) -> str:
     writer.writerow(COLUMNS)
     for n, verdict in enumerate(report.claims, 1):
         about = verdict.to_dict()
-        own = [n, *(about[name] for name in COLUMNS[1:8])]
+        own = [n, *(about[name] for name in COLUMNS[1:7]), " ".join(render.why(verdict))]
         for citation in verdict.citations or (None,):
-            cells = [*own, *(_citation_cells(citation, receipt) if citation else [None] * 8)]
+            cells = [*own, *(_citation_cells(citation, receipt) if citation else [None] * 9)]
             writer.writerow(harmless(str(cell)) if cell is not None else "" for cell in cells)
     return file.getvalue()
 
@@ -183,6 +186,7 @@ def _citation_cells(citation: Citation, receipt: Receipt) -> Iterator[Any]:
     yield known["url_at_quote"]
     yield place(known)
     yield known["content_hash"]
+    yield known["correction"]
 
 
 def _json(report: CheckReport, receipt: Receipt, title: str) -> str:
@@ -230,7 +234,7 @@ def _review(verdict: Verdict, receipt: Receipt, title: str, n: int) -> dict[str,
             "appearance": {"@type": "CreativeWork", "name": title},
         },
         "reviewAspect": "agreement with the cited sources",
-        "reviewBody": verdict.explanation,
+        "reviewBody": " ".join(render.why(verdict)),
         "reviewRating": rating,
         "citation": [_quotation(_cited(citation, receipt)) for citation in verdict.citations],
     }
@@ -244,7 +248,7 @@ def _quotation(cited: Mapping[str, Any]) -> dict[str, Any]:
         "author": cited["author"] and {"@type": "Person", "name": cited["author"]},
         "datePublished": cited["published"],
         "url": cited["url"],
-        "identifier": _property("sha256", cited["content_hash"]),
+        "identifier": _property("content_hash", cited["content_hash"]),
     }
     return {
         "@type": "Quotation",

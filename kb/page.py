@@ -19,6 +19,7 @@ from kb.render import (
     evidence_html,
     excerpt,
     label,
+    why_html,
 )
 from kb.types import Answer, CheckReport, Verdict
 
@@ -178,8 +179,7 @@ def draft_html(report: CheckReport) -> str:
 
 def claim_row(n: int, verdict: Verdict) -> str:
     """One claim of a checked text: the verdict, why, and the quotes with their sources."""
-    inner = f'<p class="explanation">{escape(verdict.explanation)}</p>'
-    inner += evidence_html(verdict.citations, f"r{n}")
+    inner = why_html(verdict) + evidence_html(verdict.citations, f"r{n}")
     status = claim_class(verdict)
     confidence = None if status == "left" else verdict.confidence
     return _row(n, str(n), verdict.claim, status, confidence, inner, {})
@@ -191,7 +191,7 @@ def check_row(n: int, name: str, report: CheckReport, carried: Mapping[str, str]
     worst = next((v for v in ("contradicted", "not_found", "supported") if v in verdicts), "not_found")
     claims = "".join(
         f'<li><p>{_badge(claim.verdict)} <span dir="auto">{escape(claim.claim)}</span></p>'
-        f'<p class="explanation">{escape(claim.explanation)}</p>'
+        f"{why_html(claim)}"
         f"{evidence_html(claim.citations, f'r{n}-{i}')}</li>"
         for i, claim in enumerate(report.claims, 1)
     )
@@ -250,12 +250,12 @@ def progress_html(
 ) -> str:
     """How many rows of a list are done, and how they came out."""
     numbers = ", ".join(f"{count:,} {escape(what)}" for what, count in counts if count)
-    label = f"{done:,} of {total:,} rows" if total else "Reading the list"
+    rows = f"{done:,} of {total:,} rows" if total else "Reading the list"
     role = ' role="status"' if ended else ""  # told aloud once, not twice a second
+    bar = f'<progress aria-label="Rows done" max="{max(total, 1)}" value="{done}"></progress>'
     return (
-        f'<div class="progress"{role}><progress aria-label="Rows done" max="{max(total, 1)}" value="{done}">'
-        f"</progress><p><strong>{label}</strong>{': ' if numbers else '.'}{numbers}{'.' if numbers else ''} "
-        f"{escape(told)}</p></div>"
+        f'<div class="list-progress"{role}>{bar}<p><strong>{rows}</strong>'
+        f"{': ' if numbers else '.'}{numbers}{'.' if numbers else ''} {escape(told)}</p></div>"
     )
 
 
@@ -347,7 +347,10 @@ output { color: var(--soft); font-size: .875rem; }
 .draft .left { text-decoration: none; }
 .draft sup { font: 600 .65rem/1 system-ui, sans-serif; margin-left: .15em; }
 .answer-text { font: 400 1.2rem/1.6 var(--serif); white-space: pre-line; margin: .2rem 0; }
-.sentence.unsupported { text-decoration: underline dotted var(--bad); text-underline-offset: 4px; }
+.sentence:is(.unsupported, .conflict) { text-decoration: underline dotted var(--bad);
+  text-underline-offset: 4px; }
+.doubt { font: 600 .75rem/1.3 system-ui, sans-serif; color: var(--bad); padding: .1em .5em; border: 1px solid;
+  border-radius: 99px; }
 .cite { margin-left: .2em; padding: .1em .35em; font: 600 .72rem/1 system-ui, sans-serif;
   vertical-align: .3em; text-decoration: none; border: 1px solid var(--rule); border-radius: 4px; }
 .notice, .problem { padding-left: .8rem; border-left: 3px solid var(--open); }
@@ -356,6 +359,7 @@ output { color: var(--soft); font-size: .875rem; }
 .evidence li, .closest li, .claims > li { margin-bottom: .8rem; }
 li:target { background: var(--sheet); outline: 2px solid var(--link); outline-offset: 4px; }
 .source-title { font-weight: 600; margin: 0; }
+.correction { color: var(--bad); }
 .facts, .place { margin: 0; }
 .place { font-size: .8125rem; }
 blockquote { margin: .25rem 0; padding-left: .8rem; border-left: 3px solid var(--rule);

@@ -18,17 +18,17 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kb import about, extract, generate, verify
+from kb import about, badges, extract, generate, provenance, verify
 from kb.chat import ChatModel, open_model
 from kb.embed import remembering
-from kb.errors import UsageError
+from kb.errors import NoSuchDocument, UsageError
 from kb.question import MAX_CHARACTERS, Question, analyse, other_language, parts, preferred
 from kb.reader import Reader
 from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
 from kb.store import Store
-from kb.types import Answer, CheckReport, Document, DocumentSummary, Filters, Hit, Turn, Verdict
+from kb.types import Answer, CheckReport, Citation, Document, DocumentSummary, Filters, Hit, Turn, Verdict
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -51,7 +51,9 @@ class KnowledgeBase:
         self._model = model
         self._embed = remembering(store.embedder.embed)
         self._reader = Reader(settings.cache)
+        # Of one generation each: listed or looked up once, not for every question.
         self._publishers: tuple[int, list[str]] = (-1, [])
+        self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
 
     @classmethod
     def open(
@@ -123,7 +125,8 @@ class KnowledgeBase:
         started = time.perf_counter()
         try:
             for answer in self._answers(text, filters, history, top or self.settings.top, stream=stream):
-                yield replace(answer, seconds=time.perf_counter() - started)
+                citations = self._with_corrections(answer.citations)
+                yield replace(answer, citations=citations, seconds=time.perf_counter() - started)
         except UsageError as error:
             yield Answer(question=text, status="error", error=str(error))
 
@@ -174,7 +177,8 @@ class KnowledgeBase:
         return list({hit.passage: hit for hit in hits}.values())
 
     def _judge(self, claim: str, hits: Sequence[Hit]) -> list[verify.Finding]:
-        return verify.judge(claim, hits, self._embed, self._reader.judge)
+        evidence = [sentence for hit in hits for sentence in verify.sentences(hit)]
+        return verify.judge(claim, evidence, self._embed, self._reader.judge)
 
     def _about_a_document(self, question: Question, filters: Filters, top: int) -> Answer | None:
         topic = about.topic_of(question.text)
@@ -234,7 +238,25 @@ class KnowledgeBase:
             return self._hits(analyse(claim), filters, extract.READ)[0]
 
         limited = _usable(text, "text", limit=200_000)
-        yield from verify.check(limited, find, self._embed, self._reader.judge)
+        for verdict in verify.check(limited, find, self._embed, self._reader.judge):
+            yield replace(verdict, citations=self._with_corrections(verdict.citations))
+
+    def _with_corrections(self, citations: Sequence[Citation]) -> tuple[Citation, ...]:
+        """The citations, each with the notice of correction that its document has."""
+        generation = self.store.catalogue.generation()
+        if self._corrections[0] != generation:
+            self._corrections = (generation, {})
+        known = self._corrections[1]
+        for document_id in {citation.document_id for citation in citations} - known.keys():
+            try:
+                known[document_id] = provenance.correction(self.document(document_id).text)
+            except NoSuchDocument:  # removed since it was cited
+                known[document_id] = None
+        return tuple(replace(citation, correction=known[citation.document_id]) for citation in citations)
+
+    def judged(self, answer: Answer) -> Answer:
+        """An answer, whoever wrote it, with the support that each sentence has in its own citations."""
+        return badges.judged(answer, self.document, self._embed, self._reader.judge)
 
     def _understand(self, text: str, history: Sequence[Turn]) -> tuple[Question, tuple[str, ...]]:
         _usable(text, "question", limit=MAX_CHARACTERS)

@@ -38,7 +38,8 @@ CLAIM_CLASSES = {
     "supported": "Supported",
     "left": "Left alone",
 }
-NO_CLAIMS = {"opinion": "Opinion", "question": "Question", "instruction": "Instruction"}
+DOUBTS = {"unsupported": "not in the source it names", "conflict": "the source it names says otherwise"}
+NO_CLAIMS = {"opinion": "Opinion", "question": "Question", "instruction": "Instruction", "heading": "Heading"}
 
 _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -97,6 +98,28 @@ def label(verdict: Verdict) -> str:
     return NO_CLAIMS.get(verdict.kind) or VERDICTS[verdict.verdict]
 
 
+def spread(verdict: Verdict) -> str:
+    """In how many articles it stands and in how many texts that are not copies, if in more than one."""
+    if verdict.articles < 2:
+        return ""
+    return f"{verdict.articles:,} articles, {count(verdict.texts, 'independent text')}."
+
+
+def over_time(verdict: Verdict) -> str:
+    """The values of the same thing, oldest first, in a line, if it changed."""
+    newest = len(verdict.timeline)
+    values = (
+        f"{value.said} ({date_in_words(value.published)}{', newest' if n == newest else ''})"
+        for n, value in enumerate(verdict.timeline, 1)
+    )
+    return f"Over time: {', then '.join(values)}." if newest else ""
+
+
+def why(verdict: Verdict) -> list[str]:
+    """The lines below a verdict: why, in how many texts it stands, and how the value changed."""
+    return [line for line in (verdict.explanation, spread(verdict), over_time(verdict)) if line]
+
+
 def claim_class(verdict: Verdict) -> str:
     """The verdict, or ``left`` for what is no claim and was left alone."""
     return verdict.verdict if verdict.kind == "claim" else "left"
@@ -138,10 +161,15 @@ def answer_text(answer: Answer) -> str:
     """An answer for a terminal: the text, its numbered sources, then the notices."""
     if answer.status == "error":
         return plain(answer.error or "The question could not be answered.")
-    parts = [answer.text, *map(_citation_text, answer.citations)]
+    parts = [answer.text, *_doubts_text(answer), *map(_citation_text, answer.citations)]
     if answer.status == "not_found":
         parts = [REFUSAL, *_closest_text(answer.hits)]
     return plain("\n\n".join([*parts, *(f"Note: {notice}" for notice in answer.notices)]))
+
+
+def _doubts_text(answer: Answer) -> list[str]:
+    doubted = [sentence for sentence in answer.sentences if sentence.support in DOUBTS]
+    return [f"Careful, {DOUBTS[sentence.support]}: {_line(sentence.text)}" for sentence in doubted]
 
 
 def check_text(report: CheckReport) -> str:
@@ -201,6 +229,7 @@ def _citation_text(citation: Citation, mark: str | None = None) -> str:
         _line(citation.title),
         _line(" · ".join(known_facts(citation, citation.section, citation.page))),
         f"“{_line(citation.quote)}”",
+        *([f"Corrected: {_line(citation.correction)}"] if citation.correction else []),
         show_command(citation.document_id, citation.start, citation.end),
     ]
     return head + ("\n" + " " * len(head)).join(line for line in lines if line)
@@ -226,7 +255,7 @@ def _hit_text(hit: Hit, score: str = "") -> str:
 def _verdict_text(verdict: Verdict) -> str:
     head = f"{label(verdict)}: {_line(verdict.claim)}"
     evidence = (_citation_text(citation, "    ") for citation in verdict.citations)
-    return "\n".join(filter(None, (head, verdict.explanation, *evidence)))
+    return "\n".join((head, *why(verdict), *evidence))
 
 
 def _data(value: Any) -> Any:
@@ -274,7 +303,7 @@ def check_markdown(report: CheckReport, key: str) -> str:
     for i, verdict in enumerate(report.claims, 1):
         marks = "".join(f"[^{key}-{i}-{c.n}]" for c in verdict.citations)
         said = f"{i}. **{label(verdict)}:** {escape_markdown(verdict.claim)}{marks}"
-        lines.append(f"{said} {escape_markdown(verdict.explanation)}".rstrip())
+        lines.append(" ".join([said, *map(escape_markdown, why(verdict))]))
         notes += footnotes_markdown(verdict.citations, f"{key}-{i}")
     return "\n\n".join(["\n".join(lines), *notes])
 
@@ -287,6 +316,7 @@ def footnotes_markdown(citations: Iterable[Citation], key: str) -> list[str]:
 def _citation_markdown(citation: Citation) -> str:
     place = f"{citation.document_id}, characters {citation.start}–{citation.end}"
     facts = [citation.title, *known_facts(citation, citation.section, citation.page), place]
+    facts += [f"Corrected: {citation.correction}"] if citation.correction else []
     web = web_address(citation.url, citation.quote)
     return " · ".join(map(escape_markdown, facts)) + (
         f" · <{web}>" if web and not set("<>") & set(web) else ""
@@ -351,6 +381,8 @@ def answer_html(answer: Answer, key: str = "answer") -> str:
     for sentence in answer.sentences:
         parts.append(between(answer.text[done : sentence.start]))
         parts.append(f'<span class="sentence {sentence.support}">{_e(sentence.text)}</span>')
+        if sentence.support in DOUBTS:
+            parts.append(f' <span class="doubt {sentence.support}">{DOUBTS[sentence.support]}</span>')
         done = sentence.end
     parts.append(between(answer.text[done:]))
     return f'<div class="answer-text" dir="auto">{"".join(parts)}</div>'
@@ -397,7 +429,7 @@ def evidence_html(citations: Sequence[Citation], key: str = "answer") -> str:
         f'<li id="{_source_id(key, c.n)}" value="{c.n}"><p class="source-title" dir="auto">'
         f"{web_link(c.url, c.title, c.quote)}</p>{_facts_html(known_facts(c, c.section, c.page))}"
         f'<blockquote dir="auto">{_e(c.quote)}</blockquote>'
-        f'<p class="place">{_e(c.document_id)}, characters {c.start}–{c.end}</p></li>'
+        f'<p class="place">{_e(c.document_id)}, characters {c.start}–{c.end}</p>{_correction_html(c)}</li>'
         for c in citations
     )
     return f'<ol class="evidence" aria-label="Sources">{items}</ol>' if items else ""
@@ -568,6 +600,11 @@ def _facts_html(facts: Sequence[str]) -> str:
     return f'<p class="facts">{inner}</p>' if facts else ""
 
 
+def why_html(verdict: Verdict) -> str:
+    """The lines of ``why``, each a paragraph."""
+    return "".join(f'<p class="explanation" dir="auto">{_e(line)}</p>' for line in why(verdict))
+
+
 def web_link(url: str | None, text: str, quote: str = "") -> str:
     """``text`` as a link to an address on the web, at ``quote``; without one ``text`` alone."""
     address = web_address(url, quote)
@@ -603,12 +640,19 @@ def _source_html(there: Sequence[Citation], total: int, key: str, said: Containe
     first = there[0]
     numbers = "".join(_cite(c, total, key, id=_source_id(key, c.n)) for c in there)
     title = f"<bdi>{_e(first.title)}</bdi>"
-    quotes = (f'<q class="quote" dir="auto">{_e(c.quote)}</q>' for c in there if c.quote not in said)
+    quotes = [f'<q class="quote" dir="auto">{_e(c.quote)}</q>' for c in there if c.quote not in said]
     return (
         f'<li><span class="numbers">{numbers}</span><div>'
         f"{_open(first, 'source-title', title, _name(first, total), _source_id(key, first.n))}"
-        f"{_facts_html(known_facts(first, first.section, first.page))}{''.join(quotes)}</div></li>"
+        f"{_facts_html(known_facts(first, first.section, first.page))}{''.join(quotes)}"
+        f"{_correction_html(first)}</div></li>"
     )
+
+
+def _correction_html(citation: Citation) -> str:
+    if not citation.correction:
+        return ""
+    return f'<p class="correction" dir="auto"><b>Corrected:</b> {_e(citation.correction)}</p>'
 
 
 def _closest_html(hit: Hit, total: int, key: str) -> str:

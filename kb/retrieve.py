@@ -12,14 +12,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kb.catalogue import StoredPassage
 from kb.store import Store
-from kb.text import Word, words
+from kb.text import Word, Wording, wording, words
 from kb.types import Filters, Hit, Passage
 
 POOL = 50  # passages taken from each of the two searches
@@ -27,7 +26,6 @@ _RANK_OFFSET = 20  # the constant k of reciprocal rank fusion; small, since the 
 _READING_COUNTS = 2.0  # rankings that the one by sentences counts for: it has read, the others only matched
 _TRIES = 5  # how often a search begins anew because the library changed under it
 _ALWAYS = 2  # hits of each search that are read in any case
-_COPY = 0.8  # of their pairs of neighbouring words, what two passages share that say the same
 _EXACT = 20_000  # below this many passages after filtering, every one is scored
 
 
@@ -138,9 +136,9 @@ def _fuse(
     order = sorted(fused, key=lambda key: (-fused[key], -similarity.get(key, -1.0), key))
     # The best of either search is always read, however the other one ranks it.
     always = {key for ranking in rankings for key in ranking[:_ALWAYS]}
-    order = _without_copies(order, stored, limit, always)
+    kept = _without_copies(order, stored, limit, always)
     hits = []
-    for rank, key in enumerate(order, start=1):
+    for rank, (key, copies) in enumerate(kept.items(), start=1):
         passage, source = stored[key].passage, stored[key].source
         stems = _stems(f"{source.title} {passage.section or ''} {passage.text}")
         hits.append(
@@ -151,6 +149,7 @@ def _fuse(
                 rank=rank,
                 dense=similarity.get(key),
                 lexical=weights.coverage(stems) if key in found else None,
+                copies=tuple(dict.fromkeys(copies)),
             )
         )
     return hits
@@ -163,34 +162,26 @@ def _stems(text: str) -> frozenset[str]:
 
 def _without_copies(
     order: Sequence[int], stored: dict[int, StoredPassage], limit: int, always: set[int]
-) -> list[int]:
-    """The first ``limit`` and those to keep ``always``, but of passages that say the same only the first."""
-    kept: list[int] = []
-    seen: list[tuple[frozenset[str], frozenset[tuple[str, str]]]] = []
+) -> dict[int, list[str]]:
+    """The first ``limit`` and those to keep ``always``, but of passages that say the same only the first.
+
+    Each comes with the ids of the documents whose copies of it were left out.
+    """
+    kept: dict[int, list[str]] = {}
+    seen: list[tuple[int, Wording]] = []
     for place, key in enumerate(order):
         if len(kept) >= limit and not always & set(order[place:]):
             break
         if len(kept) >= limit and key not in always:
             continue
-        told, pairs = _told(stored[key].passage.text)
-        if not any(told == other and _overlap(pairs, others) > _COPY for other, others in seen):
-            kept.append(key)
-            seen.append((told, pairs))
+        found = wording(stored[key].passage.text)
+        first = next((earlier for earlier, other in seen if found.is_copy_of(other)), None)
+        if first is None:
+            kept[key] = []
+            seen.append((key, found))
+        else:
+            kept[first].append(stored[key].passage.document_id)
     return kept
-
-
-@lru_cache(maxsize=2048)  # the questions of a list meet the same passages
-def _told(text: str) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
-    """What tells a passage from another: its names and numbers, and its pairs of neighbouring words."""
-    found = words(text)
-    # Copies that differ in a number or a name are no copies: sources that disagree look like this.
-    return frozenset(w.text for w in found if not w.text.islower()), frozenset(
-        pairwise(w.stem for w in found)
-    )
-
-
-def _overlap(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> float:
-    return len(one & other) / max(1, len(one | other))
 
 
 def reread(hits: Sequence[Hit], best_first: Sequence[Passage]) -> list[Hit]:

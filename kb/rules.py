@@ -304,6 +304,24 @@ def _amounts(p: Pair) -> str | None:
     return None
 
 
+def value(p: Pair) -> str | None:
+    """What the source says in the place of the claim's figure, or of its date if it has no figure."""
+    for slot in p.claim.of("amount"):
+        found = _alike(slot, p.evidence)
+        return _value_at(p, slot, found, lambda a, b: _amount_outcome(p, a, b, p.evidence))
+    for slot in p.claim.of("date"):
+        return _value_at(p, slot, p.evidence.of("date"), _date_outcome)
+    return None
+
+
+def _value_at(
+    p: Pair, slot: Slot, found: Sequence[Slot], outcome: Callable[[Slot, Slot], Outcome]
+) -> str | None:
+    same = next((other for other in found if outcome(slot, other) == "agrees"), None)
+    other = same or _differing(p, slot, found, outcome)
+    return _with_bound(p.evidence, other) if other else None
+
+
 def _counts_same(p: Pair, mine: Slot, theirs: Slot) -> bool:
     """Whether two bare numbers count the same: the words after them, else those before, say so."""
 

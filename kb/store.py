@@ -25,7 +25,7 @@ from kb.embed import Embedder, load_embedder
 from kb.errors import Busy, EmbedderMismatch, KBError, NoKnowledgeBase, StorageError
 from kb.settings import Settings
 from kb.types import Document, Passage
-from kb.vectors import FOLDER_NAME, VectorIndex
+from kb.vectors import COMPLETE_NAME, FOLDER_NAME, ReadOnlyIndex, VectorIndex
 
 LOCK_NAME = "writer.lock"
 HOLDER_NAME = "writer.json"
@@ -74,7 +74,12 @@ class Store:
             catalogue.close()
             raise
         dimension = int(catalogue.meta()["dimension"])
-        vectors = VectorIndex(folder / FOLDER_NAME, embedder=embedder.name, dimension=dimension)
+        index = folder / FOLDER_NAME
+        vectors = (
+            VectorIndex(index, embedder=embedder.name, dimension=dimension)
+            if os.access(folder, os.W_OK)
+            else ReadOnlyIndex(index, catalogue.every_vector, embedder=embedder.name, dimension=dimension)
+        )
         return cls(folder, catalogue, vectors, embedder)
 
     def close(self) -> None:
@@ -88,14 +93,25 @@ class Store:
         self.close()
 
     @contextmanager
-    def writer(self, *, wait_s: float = 0.0) -> Iterator[Writer]:
-        """The right to write, for one process at a time; raises ``Busy`` naming who holds it."""
-        with _lock(self.folder, wait_s):
+    def writer(self, *, wait_s: float = 0.0, anew: bool = False) -> Iterator[Writer]:
+        """The right to write, for one process at a time; raises ``Busy`` naming who holds it.
+
+        ``anew``: whatever state the vector index is in, build it anew first.
+        """
+        with lock(self.folder, wait_s):
             # Another process may have written since this one opened the index, and would not be seen.
             self.vectors.close()
             writer = Writer(self)
+            if anew:
+                writer.rebuild_vectors()
             writer.heal()
             yield writer
+
+    @staticmethod
+    def forget_vectors(folder: Path) -> None:
+        """Let readers and the next writer take the vector index for lost."""
+        with suppress(FileNotFoundError):
+            (folder / FOLDER_NAME / COMPLETE_NAME).unlink()
 
     def info(self) -> dict[str, Any]:
         """Figures about the whole, as ``kbqa info --json`` prints them."""
@@ -136,8 +152,11 @@ class Writer:
             for change in changes
             for document, passages in change.documents
         ]
-        vectors = self._embed(
-            [(document, passage) for _, document, passages in documents for passage in passages]
+        # As exact as the catalogue keeps them, so that an index built anew from it is the same.
+        vectors = (
+            self._embed([(document, passage) for _, document, passages in documents for passage in passages])
+            .astype(np.float16)
+            .astype(np.float32)
         )
         batch, first = [], 0
         for origin, document, passages in documents:
@@ -216,14 +235,19 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _create(folder: Path, embedder: Embedder) -> Catalogue:
+def create_folder(folder: Path) -> None:
+    """Make the folder of a knowledge base, if it is not there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
             f"{folder} cannot be made ({error.strerror})", "choose another folder with --kb"
         ) from error
-    with _lock(folder, wait_s=10):
+
+
+def _create(folder: Path, embedder: Embedder) -> Catalogue:
+    create_folder(folder)
+    with lock(folder, wait_s=10):
         if Catalogue.exists(folder):
             return Catalogue.open(folder)
         return Catalogue.create(folder, {"embedder": embedder.name, "dimension": str(embedder.dimension)})
@@ -241,7 +265,7 @@ def _check_embedder(catalogue: Catalogue, embedder: Embedder) -> None:
 
 
 @contextmanager
-def _lock(folder: Path, wait_s: float) -> Iterator[None]:
+def lock(folder: Path, wait_s: float) -> Iterator[None]:
     """Hold the writer's lock; the operating system frees it even if this process is killed."""
     from filelock import FileLock, Timeout
 

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 Span = tuple[int, int]
@@ -212,6 +213,34 @@ def _stemmer() -> Any:
     import snowballstemmer
 
     return snowballstemmer.stemmer("english")
+
+
+# ----------------------------------------------------------------------------------------- wording
+
+_COPY = 0.8  # of their pairs of neighbouring words, what two texts share that say the same
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a text is worded: its numbers and names, and its pairs of neighbouring words."""
+
+    told: frozenset[str]
+    pairs: frozenset[tuple[str, str]]
+
+    def is_copy_of(self, other: Wording) -> bool:
+        """Whether both say the same in nearly the same words.
+
+        Copies that differ in a number or a name are no copies: sources that disagree look like this.
+        """
+        shared = len(self.pairs & other.pairs) / max(1, len(self.pairs | other.pairs))
+        return self.told == other.told and shared > _COPY
+
+
+def wording(text: str) -> Wording:
+    """What ``Wording.is_copy_of`` compares."""
+    found = words(text)
+    told = frozenset(w.text for w in found if not w.text.islower())
+    return Wording(told, frozenset(pairwise(w.stem for w in found)))
 
 
 # ------------------------------------------------------------------------------------------- names

@@ -17,7 +17,7 @@ from typing import Any, Literal
 Status = Literal["answered", "not_found", "error"]
 Support = Literal["verbatim", "supported", "unsupported", "conflict"]
 Judgement = Literal["supported", "contradicted", "not_found"]
-ClaimKind = Literal["claim", "opinion", "question", "instruction"]
+ClaimKind = Literal["claim", "opinion", "question", "instruction", "heading"]
 
 EXTRACTIVE = "extractive"
 
@@ -121,7 +121,8 @@ class Hit:
 
     ``score`` is in 0...1, higher is better, and orders the hits. ``dense`` is the cosine similarity of
     passage and question, ``lexical`` the share of the question's words, weighted by rarity, that the
-    passage holds; either is ``None`` where that search did not return the passage.
+    passage holds; either is ``None`` where that search did not return the passage. ``copies`` are the other
+    documents that say the same in nearly the same words; they are no hits of their own.
     """
 
     passage: Passage
@@ -130,6 +131,7 @@ class Hit:
     rank: int
     dense: float | None = None
     lexical: float | None = None
+    copies: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -150,7 +152,7 @@ class Hit:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Hit:
-        """The hit that ``to_dict`` gave, but for what that leaves out (ordinal, dense, lexical)."""
+        """The hit that ``to_dict`` gave, but for what that leaves out (ordinal, dense, …)."""
         place = {name: value[name] for name in ("document_id", "start", "end", "text", "section", "page")}
         about = {name: value[name] for name in ("title", "publisher", "author", "published", "url")}
         return cls(Passage(ordinal=0, **place), Source(**about), value["score"], value["rank"])
@@ -158,7 +160,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """Evidence with an address: ``quote == document.text[start:end]``, always cut by code."""
+    """Evidence with an address: ``quote == document.text[start:end]``, always cut by code.
+
+    ``correction`` is the notice in the document that something in it was corrected, if it has one.
+    """
 
     n: int
     document_id: str
@@ -172,6 +177,7 @@ class Citation:
     start: int
     end: int
     quote: str
+    correction: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -272,11 +278,28 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Value:
+    """What a source of that day says where the claim has a figure or a date of its own."""
+
+    published: str
+    said: str
+    document_id: str
+    title: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the knowledge base says of one claim; ``start`` and ``end`` are offsets in the checked text.
 
     ``supported`` and ``contradicted`` carry citations, ``not_found`` carries none. What is no claim
     (``kind``) is not checked: its verdict is ``not_found``, and the explanation says why.
+
+    ``articles`` is the number of documents among those found that say what the citations say, ``texts`` that
+    of different texts in them: copies of one text count once. ``timeline`` holds the values of the same
+    thing, oldest first, where the sources have more than one.
     """
 
     claim: str
@@ -287,6 +310,9 @@ class Verdict:
     explanation: str
     citations: tuple[Citation, ...] = ()
     kind: ClaimKind = "claim"
+    articles: int = 0
+    texts: int = 0
+    timeline: tuple[Value, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -298,11 +324,16 @@ class Verdict:
             "explanation": self.explanation,
             "citations": [c.to_dict() for c in self.citations],
             "kind": self.kind,
+            "articles": self.articles,
+            "texts": self.texts,
+            "timeline": [value.to_dict() for value in self.timeline],
         }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Verdict:
-        return cls(**{**value, "citations": tuple(Citation(**c) for c in value["citations"])})
+        citations = tuple(Citation(**c) for c in value["citations"])
+        timeline = tuple(Value(**v) for v in value.get("timeline", ()))
+        return cls(**{**value, "citations": citations, "timeline": timeline})
 
 
 @dataclass(frozen=True, slots=True)

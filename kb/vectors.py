@@ -17,7 +17,7 @@ import itertools
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
+Batches = Iterable[tuple[Sequence[int], NDArray[np.float32]]]
+"""Keys with their vectors of length 1, shape (keys, dimension), batch by batch."""
+
 FOLDER_NAME = "chroma"
 COMPLETE_NAME = "complete"
 COLLECTION = "passages"
@@ -38,6 +41,8 @@ _BATCH = 2000  # Chroma refuses more than about 5,400 rows in one call.
 _PAUSES = (0.05, 0.1, 0.2, 0.4)
 """Seconds between the attempts of a reader that finds the index unusable."""
 
+_TOLERANCE = 1e-2
+"""By so much a number of a vector may differ: older versions kept more digits than the catalogue does."""
 _open_paths: set[str] = set()
 _open_paths_lock = threading.Lock()
 
@@ -112,11 +117,27 @@ class VectorIndex:
         with self._lock, _chroma_errors(self.folder):
             return sorted(int(key) for key in self._open().get(include=[])["ids"])
 
+    def difference(self, batches: Batches) -> tuple[int, int, int]:
+        """How many of these keys are missing, how many others are there, how many have another vector."""
+        with self._lock, _chroma_errors(self.folder):
+            collection = self._open(create=False)
+            asked = missing = wrong = 0
+            for keys, vectors in batches:
+                found = collection.get(ids=[str(k) for k in keys], include=["embeddings"])
+                there = {int(key): place for place, key in enumerate(found["ids"])}
+                both = [n for n, key in enumerate(keys) if key in there]
+                stored = np.asarray(found["embeddings"], np.float32)[[there[keys[n]] for n in both]]
+                if both:
+                    wrong += int((np.abs(stored - vectors[both]).max(axis=1) > _TOLERANCE).sum())
+                asked += len(keys)
+                missing += len(keys) - len(both)
+            return missing, collection.count() - (asked - missing), wrong
+
     def is_complete(self) -> bool:
         """Whether it was once filled to the end: not lost, nor made by a run that was killed at it."""
         return (self.folder / COMPLETE_NAME).is_file()
 
-    def rebuild(self, batches: Iterable[tuple[Sequence[int], NDArray[np.float32]]]) -> None:
+    def rebuild(self, batches: Batches) -> None:
         """Put a new index of these keys and vectors in the place of the old one, whatever state that is in.
 
         It is built beside the old one, so that readers find one of the two whole at any moment.
@@ -179,6 +200,36 @@ class VectorIndex:
                 embedding_function=None,
             )
         return self._collection
+
+
+class ReadOnlyIndex(VectorIndex):
+    """An exact search over the catalogue's vectors, for a folder that cannot be written to: Chroma must."""
+
+    def __init__(
+        self, folder: Path, batches: Callable[[], Batches], *, embedder: str, dimension: int
+    ) -> None:
+        super().__init__(folder, embedder=embedder, dimension=dimension)
+        self._batches = batches
+        self._loaded: tuple[int, NDArray[np.int64], NDArray[np.float32]] | None = None
+
+    def nearest(self, vector: NDArray[np.float32], limit: int, *, generation: int) -> list[tuple[int, float]]:
+        with self._lock:
+            if self._loaded is None or self._loaded[0] != generation:
+                parts = [(np.array(keys), vectors) for keys, vectors in self._batches()]
+                if not parts:
+                    return []
+                keys, vectors = (np.concatenate(column) for column in zip(*parts, strict=True))
+                self._loaded = generation, keys, vectors
+            _, keys, vectors = self._loaded
+            similarity = vectors @ vector
+            best = np.lexsort((keys, -similarity))[:limit]
+            return [(int(keys[n]), min(1.0, max(-1.0, float(similarity[n])))) for n in best]
+
+    def difference(self, batches: Batches) -> tuple[int, int, int]:
+        return 0, 0, 0  # they are the catalogue's own
+
+    def close(self) -> None:
+        self._loaded = None
 
 
 def _unused_spelling(folder: Path) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kb import claims, rules, weigh
+from kb import claims, provenance, rules, weigh
 from kb.claims import Claim
 from kb.embed import Embed
 from kb.extract import Candidate, candidates, cite
@@ -32,6 +32,7 @@ _ANOTHER_KIND = 0.3  # two phrases less near than this are different kinds of th
 _CONSIDERED = 6  # sentences that are judged
 _EMBEDDED = 24  # sentences whose meaning is compared, those that share most words with the claim
 _CLOSE_TO_BEST = 0.1  # a contradiction must be this close to the sentence that is most like the claim
+_CITED = 3  # quotes that a verdict shows, of different texts first
 _MARGIN = 0.05  # ... and this much more like the claim than one that supports it
 
 
@@ -55,6 +56,7 @@ _LEFT_ALONE = {
     "opinion": "This is an opinion, which no document can settle; it was not checked.",
     "question": "This is a question, not a claim; it was not checked.",
     "instruction": "This is an instruction, not a claim; it was not checked.",
+    "heading": "This is a heading, not a claim; it was not checked.",
 }
 
 
@@ -63,7 +65,8 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed, odds: Odds) -> Ve
     claim = text[start:end]
     if part.kind != "claim":
         return Verdict(claim, start, end, "not_found", 1.0, _LEFT_ALONE[part.kind], kind=part.kind)
-    findings = judge(part.alone, find(part.alone), embed, odds)
+    found = [sentence for hit in find(part.alone) for sentence in sentences(hit)]
+    findings = judge(part.alone, found, embed, odds)
     best = decisive(findings)
     if best is None:
         closest = max(findings, key=lambda f: f.likeness, default=None)
@@ -72,11 +75,33 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed, odds: Odds) -> Ve
         return Verdict(claim, start, end, "not_found", sure, why)
     agreeing = [f for f in findings if f.verdict == best.verdict and f is not best]
     agreeing.sort(key=lambda f: -f.likeness)
-    citations = tuple(
-        cite(n, f.evidence.hit, f.evidence.start, f.evidence.end)
-        for n, f in enumerate([best, *agreeing[:2]], start=1)
+    evidence = [f.evidence for f in (best, *agreeing)]
+    texts = provenance.independent(evidence)
+    shown = (texts + [sentence for sentence in evidence if sentence not in texts])[:_CITED]
+    articles, differing = provenance.witnesses(texts, found)
+    return Verdict(
+        claim=claim,
+        start=start,
+        end=end,
+        verdict=best.verdict,
+        confidence=best.probability,
+        explanation=best.explanation,
+        citations=tuple(cite(n, s.hit, s.start, s.end) for n, s in enumerate(shown, start=1)),
+        articles=articles,
+        texts=differing,
+        timeline=provenance.timeline(_values(part.alone, [best, *findings])),
     )
-    return Verdict(claim, start, end, best.verdict, best.probability, best.explanation, citations)
+
+
+def _values(claim: str, findings: Sequence[Finding]) -> list[tuple[Candidate, str]]:
+    """What the sentences about the claim have in the place of its figure or date."""
+    values = []
+    for finding in findings:
+        said = None if finding.verdict == "not_found" else rules.value(_pair(claim, finding.evidence))
+        # A sentence that differs in something else speaks of something else.
+        if said and (finding.verdict == "supported" or said in finding.explanation):
+            values.append((finding.evidence, said))
+    return values
 
 
 def decisive(findings: Sequence[Finding]) -> Finding | None:
@@ -98,9 +123,9 @@ def decisive(findings: Sequence[Finding]) -> Finding | None:
     return support or against
 
 
-def _nearest(claim: str, hits: Sequence[Hit], embed: Embed) -> list[tuple[Candidate, float]]:
+def _nearest(claim: str, evidence: Sequence[Candidate], embed: Embed) -> list[tuple[Candidate, float]]:
     """The sentences most like the claim, each with the cosine similarity of the two."""
-    shared = [(rules.coverage(_pair(claim, c)), c) for hit in hits for c in _sentences(hit)]
+    shared = [(rules.coverage(_pair(claim, candidate)), candidate) for candidate in evidence]
     if not shared:
         return []
     shared.sort(key=lambda pair: -pair[0])
@@ -124,9 +149,9 @@ class Compared:
     row: tuple[float, ...]
 
 
-def judge(claim: str, hits: Sequence[Hit], embed: Embed, odds: Odds) -> list[Finding]:
-    """What each of the sentences nearest to a claim says of it."""
-    compared = compare(claim, hits, embed, odds)
+def judge(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds) -> list[Finding]:
+    """What those sentences say of a claim that are most like it."""
+    compared = compare(claim, evidence, embed, odds)
     if not compared:
         return []
     scales = weigh.load_scales()
@@ -134,18 +159,18 @@ def judge(claim: str, hits: Sequence[Hit], embed: Embed, odds: Odds) -> list[Fin
     return [_finding(claim, one, scales, shares) for one, shares in zip(compared, weighed, strict=True)]
 
 
-def compare(claim: str, hits: Sequence[Hit], embed: Embed, odds: Odds) -> list[Compared]:
-    """The claim beside each of the sentences that are nearest to it, the nearest first."""
-    near = _nearest(claim, hits, embed)
-    judged = odds(claim, [page_of(evidence) for evidence, _ in near]).tolist() if near else []
+def compare(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds) -> list[Compared]:
+    """The claim beside each of the sentences that are most like it, the nearest first."""
+    near = _nearest(claim, evidence, embed)
+    judged = odds(claim, [page_of(sentence) for sentence, _ in near]).tolist() if near else []
 
     def alike(one: str, other: str) -> float:
         first, second = embed([one, other])
         return float(first @ second)
 
     found = []
-    for (evidence, nearness), (supports, contradicts) in zip(near, judged, strict=True):
-        pair = _pair(claim, evidence)
+    for (sentence, nearness), (supports, contradicts) in zip(near, judged, strict=True):
+        pair = _pair(claim, sentence)
         shared = rules.coverage(pair, rules.renamed(pair))
         likeness = min(1.0, max(0.0, _WORDS_COUNT * shared + (1.0 - _WORDS_COUNT) * nearness))
         difference = missing = None
@@ -156,7 +181,7 @@ def compare(claim: str, hits: Sequence[Hit], embed: Embed, odds: Odds) -> list[C
         kind_open = float(difference is None and missing is None and rules.leaves_kind_open(pair))
         told = float(difference is not None), float(missing is not None), kind_open
         row = supports, contradicts, shared, nearness, *told
-        found.append(Compared(pair, evidence, likeness, difference, missing, row))
+        found.append(Compared(pair, sentence, likeness, difference, missing, row))
     return found
 
 
@@ -196,7 +221,7 @@ def _another_kind(pair: Pair, alike: Callable[[str, str], float]) -> str | None:
     return rules.says(pair, *kinds) if kinds and alike(*kinds) < _ANOTHER_KIND else None
 
 
-def _sentences(hit: Hit) -> list[Candidate]:
+def sentences(hit: Hit) -> list[Candidate]:
     """The sentences of a hit; that a title was made from one does not turn it into a heading."""
     own = replace(hit, source=replace(hit.source, title=_title(hit)))
     return [replace(candidate, hit=hit) for candidate in candidates([own])]

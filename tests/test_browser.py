@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from ingest.draft import read_draft
 from kb import render
 from kb.pipeline import KnowledgeBase
-from kb.types import Turn
+from kb.settings import Settings
+from kb.types import Answer, Turn
 
 ROOT = Path(__file__).parent.parent
 FLAGS = (
@@ -399,8 +401,76 @@ def test_tabs_have_addresses_and_work_with_the_keyboard(address: str, visit: Ope
     expect(page.get_by_label("Draft to check")).to_be_visible()
     expect(page.locator(".welcome")).to_be_hidden()
     check.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Batch")).to_be_focused()
+    page.keyboard.press("ArrowRight")
     expect(page.get_by_role("tab", name="Ask")).to_be_focused()
     expect(page.locator(".welcome")).to_be_visible()
+
+
+# ----------------------------------------------------------------------------------------- lists
+
+
+class Slow(FakeLibrary):
+    """Takes its time, so that there is progress to be seen."""
+
+    def ask(self, question: str, **options: Any) -> Answer:
+        time.sleep(0.1)
+        return super().ask(question, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height", "theme"), [("desktop", 1280, 860, "light"), ("phone", 360, 740, "dark")]
+)
+def test_a_list_is_handed_in_stopped_gone_on_with_and_taken_away(
+    visit: Open, tmp_path: Path, name: str, width: int, height: int, theme: str
+) -> None:
+    rows = [f"{n};What will the repair of the harbour bridge cost?;Äußeres" for n in range(40)]
+    (tmp_path / "Fragen.csv").write_bytes("\r\n".join(["Nr;Question;Desk", *rows, "41;;x"]).encode("cp1252"))
+    with serving(Slow(settings=Settings(cache=tmp_path / "cache"))) as address:
+        page = visit(address, width, height, theme)
+        page.get_by_role("tab", name="Batch").click()
+        start = page.get_by_role("button", name="Start")
+        expect(start).to_be_disabled()
+        page.locator("#list input[type=file]").set_input_files(tmp_path / "Fragen.csv")
+        preview = page.get_by_role("region", name="Preview")
+        expect(preview).to_contain_text("41 questions in the column “Question”. Carried through: Nr, Desk.")
+        expect(preview).to_contain_text("Row 41: The question is empty.")
+        expect(preview.get_by_role("table")).to_contain_text("Äußeres")
+        page.get_by_label("CSV (.csv)").press("Space")
+        start.press("Enter")
+        expect(page.locator("#results tbody tr").nth(2)).to_be_visible()
+        page.screenshot(path=tmp_path / f"{name}-{theme}-at-work.png")
+        page.get_by_role("button", name="Stop").press("Enter")
+        expect(page.locator("#progress [role=status]")).to_contain_text("Start again to go on")
+        part = taken(page)
+        assert 3 <= part.count("answered") < 40
+        page.reload()  # what was done is still there, for this visitor
+        expect(page.locator("#progress [role=status]")).to_contain_text("Start again to go on")
+        page.locator("#list input[type=file]").set_input_files(tmp_path / "Fragen.csv")
+        page.get_by_label("CSV (.csv)").check()
+        expect(start).to_be_enabled()
+        start.click()
+        expect(page.locator("#progress [role=status]")).to_contain_text(
+            "41 of 41 rows: 40 answered, 1 failed."
+        )
+        expect(page.locator("#progress [role=status]")).to_contain_text("from an earlier run")
+        assert taken(page).count("answered") == 40
+        page.locator("#results .cite").first.click()
+        expect(page.locator("#batch-source #quote")).to_be_in_viewport()
+        page.screenshot(path=tmp_path / f"{name}-{theme}-done.png")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        other = visit(address)
+        other.get_by_role("tab", name="Batch").click()
+        expect(other.get_by_role("button", name="Start")).to_be_visible()
+        assert "41 of 41" not in other.locator("#lists").inner_text()
+
+
+def taken(page: Page) -> str:
+    """The text of the file that is offered."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the file").click()
+    assert download.value.suggested_filename == "Fragen-answers.csv"
+    return Path(download.value.path()).read_text(encoding="utf-8")
 
 
 # --------------------------------------------------------------------------------- hostile content

@@ -60,6 +60,7 @@ def test_a_draft_grows_claim_by_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tab, "EVERY_S", -1.0)
     found = pages(DRAFT)
     assert [page.count("data-claim") for page, _ in found] == [0, 1, 2, 3, 4, 4]
+    assert all(DRAFT in Page(page).text for page, _ in found)
     assert all("<progress" in page for page, _ in found[:-1])
     assert "<progress" not in found[-1][0]
     assert [checked for _, checked in found[:-1]] == [None] * 5

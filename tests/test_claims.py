@@ -126,3 +126,13 @@ def test_what_no_document_can_settle_is_told_apart(sentence: str, kind: str) -> 
 @pytest.mark.parametrize("draft", ["", " \n ", "…", "[1]", "- \n- "])
 def test_a_draft_that_says_nothing_has_no_claims(draft: str) -> None:
     assert split(draft) == []
+
+
+def test_headings_are_told_from_claims() -> None:
+    text = (
+        "# The race\n\nThe bridge was closed.\n\nA new ferry\n\nIt runs until midnight.\n\n"
+        "Meta buys Overview\n\n- Longer hours\n\n41 million for the bridge\n\nNo more lorries"
+    )
+    found = {text[c.start : c.end]: c.kind for c in split(text)}
+    assert [said for said, kind in found.items() if kind == "heading"] == ["The race", "A new ferry"]
+    assert [c.kind for c in split("A ferry for lorries")] == ["claim"]  # all there is to check

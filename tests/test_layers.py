@@ -17,15 +17,16 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
     *("types", "errors", "settings", "text", "render", "page"),
-    *("catalogue", "vectors", "minilm", "embed", "store", "spelling", "retrieve"),
-    *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh", "verify", "guard"),
-    *("chat", "generate", "langchain", "pipeline"),
+    *("catalogue", "vectors", "minilm", "embed", "store", "doctor", "backup", "spelling", "retrieve"),
+    *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh"),
+    *("provenance", "verify", "badges", "guard", "chat", "generate"),
+    *("langchain", "pipeline"),
     *("sheets", "tables", "journal", "outputs", "pack", "batch", "compare", "evaluate", "suggest", "cli"),
     "__main__",
 )
 
 # The web desk stands above all of these; its modules likewise import those before them.
-WEB = ("desk", "source", "draft", "ask", "check", "jobs", "batch", "api", "frame", "server")
+WEB = ("desk", "source", "draft", "jobs", "ask", "check", "batch", "api", "frame", "server")
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {

@@ -116,7 +116,7 @@ def test_claim_reviews_rate_what_was_found_only() -> None:
     quoted = reviews[0]["citation"][0]
     assert quoted["isPartOf"]["identifier"] == {
         "@type": "PropertyValue",
-        "propertyID": "sha256",
+        "propertyID": "content_hash",
         "value": "0" * 64,
     }
 

@@ -360,3 +360,12 @@ def test_an_address_leads_to_the_quote() -> None:
     assert render.web_address("https://quay.example/", "") == "https://quay.example/"
     assert render.web_address("javascript:alert(1)", quote) is None
     assert render.web_link(None, "<b>") == "&lt;b&gt;"
+
+
+def test_a_sentence_in_doubt_says_so_where_it_is_read() -> None:
+    answer = FakeLibrary().ask(COST)
+    assert "doubt" not in render.answer_html(answer)
+    first = replace(answer.sentences[0], support="conflict")
+    doubted = replace(answer, sentences=(first, *answer.sentences[1:]))
+    assert "the source it names says otherwise</span>" in render.answer_html(doubted)
+    assert "Careful, the source it names says otherwise: The" in render.answer_text(doubted)

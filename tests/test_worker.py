@@ -6,6 +6,9 @@ The children are real; only the parser in them is one of ours, which does what t
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -125,6 +128,35 @@ def test_one_child_serves_file_after_file(obedient: Worker) -> None:
     process = obedient._process
     read(obedient, "two")
     assert obedient._process is process
+
+
+ORPHAN = """
+import os, sys
+sys.path.insert(0, {tests!r})
+from test_worker import OBEDIENT
+from ingest.worker import Worker
+child = Worker((sys.executable, "-P", "-c", OBEDIENT))
+child.parse(b"fine", "a", source="a", name="a.txt")
+print(child._process.pid, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="needs ps to look at processes")
+def test_a_child_does_not_outlive_a_parent_that_is_killed() -> None:
+    code = ORPHAN.format(tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and is_running(int(done.stdout)):
+        time.sleep(0.02)
+    assert not is_running(int(done.stdout))
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not merely waiting to be buried."""
+    shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
+    return bool(shown.stdout.strip()) and "Z" not in shown.stdout
 
 
 def test_threads_have_children_of_their_own() -> None:

@@ -32,9 +32,9 @@ def members(data: bytes, password: str | None) -> Iterator[tuple[str, bytes | So
 def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, password: str | None) -> bytes | SourceError:
     try:
         return archive.read(entry, password.encode() if password is not None else None)
-    except RuntimeError:  # what zipfile raises for a missing and for a wrong password
-        return locked("file", password)
     except NotImplementedError as error:
         return SourceError(f"this file cannot be unpacked here ({error})", "unpack the archive yourself")
+    except RuntimeError:  # what zipfile raises for a missing and for a wrong password
+        return locked("file", password)
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
         return SourceError(f"this file is damaged ({error})", "make or download the archive anew")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from html import unescape
@@ -33,7 +34,7 @@ def read(data: bytes, name: str) -> Draft:
     open_archive(data, "Word document").close()  # for its bounds
     try:
         document = Document(io.BytesIO(data))
-    except (BadZipFile, PackageNotFoundError, KeyError, ValueError) as error:
+    except (BadZipFile, zlib.error, PackageNotFoundError, KeyError, ValueError) as error:
         raise SourceError(
             "this is no readable Word document", "open it in Word and save it again as .docx"
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import zipfile
+import zlib
 from collections.abc import Iterator
 
 from ingest.load.blocks import Block, Draft
@@ -38,7 +39,14 @@ def _blocks(archive: zipfile.ZipFile, chapters: list[str]) -> Iterator[Block]:
     for chapter in chapters:
         try:
             page = archive.read(chapter)
-        except (KeyError, zipfile.BadZipFile, OSError, EOFError):  # a missing chapter is a damage of its own
+        except (
+            KeyError,
+            zipfile.BadZipFile,
+            zlib.error,
+            OSError,
+            EOFError,
+            NotImplementedError,
+        ):  # a missing chapter is a damage of its own
             continue
         except RuntimeError as error:
             raise SourceError("this EPUB book is encrypted", "save a copy without a password") from error

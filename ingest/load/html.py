@@ -32,6 +32,10 @@ def read(data: bytes, name: str) -> Draft:
     return without_byline(Draft(found, "text/html", **fields))
 
 
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""What no page means and XML cannot hold."""
+
+
 def fragment_blocks(fragment: str) -> list[Block]:
     """The blocks of a piece of HTML, such as stands in Markdown or in a record."""
     try:
@@ -61,7 +65,7 @@ def _parse(text: str) -> Any:
 
     parser = lxml_html.HTMLParser(encoding="utf-8", no_network=True)
     try:
-        return lxml_html.document_fromstring(text.replace("\0", "").encode("utf-8", "ignore"), parser=parser)
+        return lxml_html.document_fromstring(_CONTROL.sub("", text).encode("utf-8", "ignore"), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError) as error:
         raise SourceError("the page is empty", "check that it was saved completely") from error
 

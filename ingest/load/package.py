@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import posixpath
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
@@ -13,6 +14,9 @@ from ingest.load.dates import iso_date
 from kb.errors import SourceError
 
 MOST_PARTS = 20_000
+_UNREADABLE = (KeyError, ValueError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What zipfile raises for an archive or a part that is missing or damaged, a password aside."""
+
 _MIB = 1 << 20
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _TERMS = "{http://purl.org/dc/terms/}"
@@ -28,7 +32,7 @@ def open_archive(data: bytes, what: str) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
         parts = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError) as error:
+    except _UNREADABLE as error:
         raise SourceError(f"this is no readable {what} ({error})", "save or download it anew") from error
     unpacked = sum(part.file_size for part in parts)
     most = 100 * _MIB + 50 * len(data)
@@ -48,7 +52,7 @@ def names(data: bytes) -> set[str]:
             if "mimetype" in found and archive.getinfo("mimetype").file_size < 200:
                 found.add(archive.read("mimetype").decode("ascii", "replace").strip())
             return found
-    except (SourceError, zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError):
+    except (SourceError, RuntimeError, *_UNREADABLE):
         return set()
 
 
@@ -59,19 +63,12 @@ def xml(archive: zipfile.ZipFile, name: str, what: str) -> Any:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
     try:
         return etree.fromstring(archive.read(name), parser)
-    except RuntimeError as error:  # what zipfile raises for an encrypted part
-        raise SourceError(f"this {what} is encrypted", "save a copy without a password") from error
-    except (
-        KeyError,
-        zipfile.BadZipFile,
-        etree.XMLSyntaxError,
-        OSError,
-        EOFError,
-        NotImplementedError,
-    ) as error:
+    except (*_UNREADABLE, etree.XMLSyntaxError) as error:
         raise SourceError(
             f"this is no readable {what} ({name} is missing or damaged)", "save or download it anew"
         ) from error
+    except RuntimeError as error:  # what zipfile raises for an encrypted part
+        raise SourceError(f"this {what} is encrypted", "save a copy without a password") from error
 
 
 def relations(archive: zipfile.ZipFile, part: str, what: str) -> dict[str, str]:

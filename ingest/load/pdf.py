@@ -11,6 +11,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
@@ -61,7 +62,8 @@ class Line:
 def read(data: bytes, name: str, password: str | None = None) -> Draft:
     """Read a PDF; raises ``SourceError`` if it is damaged, needs a password or holds only images."""
     reader = _open(data, password)
-    lines = [line for number, page in enumerate(reader.pages, start=1) for line in _lines(page, number)]
+    with _damage_named():
+        lines = [line for number, page in enumerate(reader.pages, start=1) for line in _lines(page, number)]
     if not any(line.text for line in lines):
         raise SourceError(
             "this PDF holds no text, only images or drawings", "run text recognition (OCR) on it first"
@@ -84,19 +86,28 @@ def read(data: bytes, name: str, password: str | None = None) -> Draft:
 
 def _open(data: bytes, password: str | None) -> Any:
     from pypdf import PdfReader
-    from pypdf.errors import PdfReadError, PyPdfError
+    from pypdf.errors import PdfReadError
 
     # It logs every flaw it repairs; what it cannot repair comes as an exception.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    try:
+    with _damage_named():
         reader = PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not (reader.decrypt("") or reader.decrypt(password or "")):
             raise locked("PDF", password)
         if not len(reader.pages):
             raise PdfReadError("no pages")
-    except (PyPdfError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise SourceError(f"this PDF is damaged ({error})", "download or print it to PDF again") from error
     return reader
+
+
+@contextmanager
+def _damage_named() -> Iterator[None]:
+    """Turn what pypdf raises for a damaged file into a ``SourceError``."""
+    from pypdf.errors import PyPdfError
+
+    try:
+        yield
+    except (PyPdfError, ValueError, LookupError, AttributeError, TypeError, NotImplementedError) as error:
+        raise SourceError(f"this PDF is damaged ({error})", "download or print it to PDF again") from error
 
 
 def _field(value: Any) -> str | None:

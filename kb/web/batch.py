@@ -115,14 +115,13 @@ def _citations(result: Result) -> tuple[Citation, ...]:
 # --- what is shown -----------------------------------------------------------------------------------
 
 
-def intro_html(settings: Settings) -> str:
+def lead(settings: Settings) -> str:
     """What the tab is for, and what becomes of a list."""
     return (
-        '<section class="intro"><h2>Answer a list</h2><p>Hand in a spreadsheet or a text file with a '
-        "question or a claim in each row, and take it away with answers, quotes and sources beside each. "
-        f"Other columns are carried through. At most {settings.upload_rows:,} rows and "
-        f"{settings.upload_megabytes} MB. Lists stay on the machine that runs kbqa, where only this browser "
-        f"can reach them, for {settings.upload_days} days.</p></section>"
+        "Hand in a spreadsheet or a text file with a question or a claim in each row, and take it away with "
+        "answers, quotes and sources beside each. Other columns are carried through. At most "
+        f"{settings.upload_rows:,} rows and {settings.upload_megabytes} MB. Lists stay on the machine that "
+        f"runs kbqa, where only this browser can reach them, for {settings.upload_days} days."
     )
 
 
@@ -132,7 +131,7 @@ def preview_html(found: Preview) -> str:
     columns = dict(found.understood)
     text = columns.pop("text", found.columns[0])
     carried = [name for name in found.columns if name not in found.understood.values()]
-    facts = [f"{found.rows:,} {noun}{'' if found.rows == 1 else 's'} in the column “{text}”."]
+    facts = [f"{render.count(found.rows, noun)} in the column “{text}”."]
     if columns:
         facts.append(f"Also understood: {', '.join(columns.values())}.")
     if carried:
@@ -161,9 +160,9 @@ def progress_html(job: Job) -> str:
     counts += [("failed", len(report.failed))]
     told = f"Done in {render.duration(report.seconds)}."
     if report.left:
-        told = f"Stopped: {report.left:,} rows are left. Start again to go on; what is done is kept."
+        told = f"Stopped, with {render.count(report.left, 'row')} left. Start again to go on."
     if report.resumed:
-        told += f" {report.resumed:,} rows were there from an earlier run."
+        told += f" {render.count(report.resumed, 'row')} from an earlier run."
     return page.progress_html(report.done, report.done + report.left, told, counts, ended=True)
 
 
@@ -191,8 +190,12 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
     """Lay out the tab and join its parts."""
     secret = gr.BrowserState("", storage_key="kbqa-lists", secret="kbqa-lists")
     with gr.Row(elem_classes="desk"):
-        with gr.Column(elem_id="batch", elem_classes="main-column", min_width=280):
-            gr.HTML(intro_html(kb.settings), js_on_load=None, apply_default_css=False)
+        with gr.Column(elem_id="lists", elem_classes="main-column", min_width=280):
+            gr.HTML(
+                render.heading_html("Answer a list", lead(kb.settings)),
+                js_on_load=None,
+                apply_default_css=False,
+            )
             upload = gr.File(
                 label="Your list", file_types=list(READS), elem_id="list", height=140, interactive=True
             )

@@ -19,6 +19,7 @@ from kb.render import (
     sources_html,
     web_address,
     web_link,
+    why_html,
 )
 from kb.types import CheckReport, Verdict
 
@@ -37,8 +38,11 @@ def checked_html(report: CheckReport, *, busy: bool = False) -> str:
     """The draft and the evidence; ``busy`` while more claims are being judged. Nothing for an empty draft."""
     if report.error:
         return problem_html(report.error)
+    if not report.claims and busy:
+        begun = f'<div class="checked-draft">{_progress(report)}{_draft(report)}</div>'
+        return f'<div class="checked" aria-busy="true">{begun}</div>'
     if not report.claims:
-        return _progress(report) if busy else problem_html("There is no claim to check in this text.")
+        return problem_html("There is no claim to check in this text.")
     cards = "".join(_evidence(verdict, n, len(report.claims)) for n, verdict in enumerate(report.claims, 1))
     above, below = (_progress(report), "") if busy else ("", _packs())
     return (
@@ -122,7 +126,7 @@ def _evidence(verdict: Verdict, n: int, total: int) -> str:
         f'<article class="verdict {css}" id="{key}" data-place="Claim {n} of {total}" hidden>'
         f'<h2 class="verdict-line">{_sign(css)}{escape(label(verdict))}</h2>'
         f'<p class="claimed" dir="auto">{escape(verdict.claim)}</p>'
-        f'<p class="explanation">{escape(verdict.explanation)}</p>'
+        f"{why_html(verdict)}"
         f"{sources_html(verdict.citations, key)}"
         + (f'<ul class="originals">{originals}</ul>' if originals else "")
         + "</article>"

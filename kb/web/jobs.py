@@ -111,19 +111,7 @@ class Jobs:
         Raises ``KBError`` for one that will not do.
         """
         self._weigh(upload)
-        try:
-            table = read_table(upload, mode)
-        except UsageError:
-            mode = "check" if mode == "ask" else "ask"
-            try:
-                table = read_table(upload, mode)
-            except UsageError:
-                table = None
-        if table is None:
-            raise UsageError(
-                f"{upload.name} has no column for questions or claims",
-                "name one question or claim in its first line",
-            )
+        table, mode = _fitting(upload, mode)
         first: list[Row] = []
         faulty: list[Row] = []
         rows = wrong = 0
@@ -217,6 +205,17 @@ class Jobs:
                 newest = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0)
                 if newest < oldest and folder not in at_work:
                     shutil.rmtree(folder)
+
+
+def _fitting(upload: Path, mode: Mode) -> tuple[Table, Mode]:
+    """A list read in this mode, or in the other if it has the columns of that."""
+    try:
+        return read_table(upload, mode), mode
+    except UsageError:
+        other: Mode = "check" if mode == "ask" else "ask"
+        with suppress(UsageError):
+            return read_table(upload, other), other
+        raise
 
 
 def _hash(text: str) -> str:

@@ -1,0 +1,63 @@
+"""A knowledge base as one file, and back; both while others go on asking.
+
+The catalogue holds everything, so its copy is the backup: the vector index is built again from it, without
+embedding, when it is restored.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kb.catalogue import Catalogue
+from kb.errors import UsageError
+from kb.settings import Settings
+from kb.store import Store, create_folder, lock
+
+
+def back_up(store: Store, target: Path) -> int:
+    """Write a copy of a knowledge base to the file ``target``; says how many documents it holds.
+
+    Readers and a writer may go on: the copy is of one moment. Raises ``UsageError`` where the file is there.
+    """
+    if target.exists():
+        raise UsageError(f"{target} is there already", "choose another name for the backup")
+    draft = target.with_name(target.name + ".part")
+    try:
+        store.catalogue.copy_to(draft)
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+    copy = Catalogue.open_file(target)
+    try:
+        return copy.counts()[0]
+    finally:
+        copy.close()
+
+
+def restore(source: Path, settings: Settings, *, replace: bool = False) -> int:
+    """Make the knowledge base of ``settings`` what a backup holds; says how many documents that are.
+
+    Raises ``UsageError`` where there is one already, unless ``replace``. Who asks meanwhile gets the old
+    state, an error, or the new state, and never a mix.
+    """
+    folder = settings.kb
+    if not source.is_file():
+        raise UsageError(f"there is no backup {source}", "check the path")
+    if Catalogue.exists(folder) and not replace:
+        raise UsageError(
+            f"there is a knowledge base in {folder} already", "add --replace, or name another --kb"
+        )
+    backup = Catalogue.open_file(source)
+    try:
+        create_folder(folder)
+        with lock(folder, wait_s=10):
+            # From here on the index is built anew by whoever writes next, should this run be killed.
+            Store.forget_vectors(folder)
+            backup.restore_to(folder)
+    finally:
+        backup.close()
+    with Store.open(folder, settings) as store, store.writer(wait_s=10):
+        return store.catalogue.counts()[0]

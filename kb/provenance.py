@@ -1,0 +1,101 @@
+"""Where a statement comes from: texts that were copied, notices of correction, values that changed.
+
+Ten papers that print one agency report are one witness; an article that was corrected is not what it was; and
+of two figures for the same thing the newer one may simply be newer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from kb.extract import Candidate
+from kb.text import Wording, content_words, sentence_spans, stem, wording
+from kb.types import Value
+
+_NOTICE = re.compile(
+    r"(?:Corrections?|Clarifications?|Corrected|CORRECTIONS?|CLARIFICATIONS?)\b[^\n:.]{0,40}:\s*\S"
+    r"|(?:An?|The|This) (?:earlier|previous|original) version of this"
+    r" (?:article|story|report|post|piece|page|headline)\b"
+    r"|This (?:article|story|report|post|piece|headline) (?:has been|was) (?:corrected|amended)\b"
+)
+_MARKS = " *_([\u201c\"'"
+_LONGEST = 500  # characters of a notice
+
+
+def correction(text: str) -> str | None:
+    """The notice in a document that something in it was corrected, as it stands there, or ``None``."""
+    for start, end in sentence_spans(text):
+        begin = start + len(text[start:end]) - len(text[start:end].lstrip(_MARKS))
+        if _NOTICE.match(text, begin, end):
+            line = text.find("\n", start)
+            stop = len(text) if line < 0 else line
+            return text[start : min(stop, start + _LONGEST)].strip()
+    return None
+
+
+def independent(evidence: Iterable[Candidate]) -> list[Candidate]:
+    """The first sentence of each text, in their order: what only repeats one before it is left out."""
+    kept: list[tuple[Candidate, Wording]] = []
+    for candidate in evidence:
+        own = wording(candidate.text)
+        if not any(own.is_copy_of(other) for _, other in kept):
+            kept.append((candidate, own))
+    return [candidate for candidate, _ in kept]
+
+
+def witnesses(texts: Sequence[Candidate], read: Iterable[Candidate]) -> tuple[int, int]:
+    """How many articles, among all that was read, hold one of these sentences, and how many of them differ.
+
+    Articles that share a sentence, word for word or nearly so, count as one text.
+    """
+    sought = [wording(candidate.text) for candidate in texts]
+    groups: list[set[str]] = [set() for _ in texts]
+    for candidate in read:
+        own = wording(candidate.text)
+        for other, group in zip(sought, groups, strict=True):
+            if own.is_copy_of(other):
+                group |= {candidate.hit.passage.document_id, *candidate.hit.copies}
+    apart: list[set[str]] = []
+    for group in groups:
+        joined = [other for other in apart if other & group]
+        apart = [other for other in apart if not other & group] + [group.union(*joined)]
+    return len(set().union(*apart)), len(apart)
+
+
+def timeline(values: Sequence[tuple[Candidate, str]]) -> tuple[Value, ...]:
+    """What the sources say of one thing, oldest first, each value once; empty if it never changed.
+
+    ``values`` are sentences with what each says, the one that decided first: only those count that say the
+    same but for the value. Of a value that several have the first day counts; sources without a date are left
+    out.
+    """
+    dated = [
+        Value(source.published[:10], said, candidate.hit.passage.document_id, source.title)
+        for candidate, said in values
+        if (source := candidate.hit.source).published and _same_but_for_value(values[0], (candidate, said))
+    ]
+    first: dict[str, Value] = {}
+    for value in sorted(dated, key=lambda value: (value.published, value.document_id)):
+        first.setdefault(value.said.casefold(), value)
+    days = {value.published for value in first.values()}
+    return tuple(first.values()) if len(first) > 1 and len(days) > 1 else ()
+
+
+def _same_but_for_value(one: tuple[Candidate, str], other: tuple[Candidate, str]) -> bool:
+    """Whether two sentences speak of the same things; figures, names and "first" all have to agree."""
+    mine, theirs = (_rest(candidate.text, said) for candidate, said in (one, other))
+    told = {word for word in mine ^ theirs if not word.islower() or word in _ORDER}
+    return not told and len(mine & theirs) >= _SAME_THING * len(mine | theirs)
+
+
+def _rest(text: str, said: str) -> set[str]:
+    """The words of a sentence without its value: stems, but names and figures as they stand."""
+    start = text.find(said)
+    before = text[:start] if start >= 0 else text
+    left = content_words(f"{before} {text[start + len(said) :] if start >= 0 else ''}")
+    return {w.stem if w.start == 0 or w.text.islower() else w.text for w in left}
+
+
+_SAME_THING = 0.5  # of the words of two sentences, those that both have
+_ORDER = frozenset(map(stem, "first second third fourth fifth last next early late".split()))

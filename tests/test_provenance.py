@@ -1,0 +1,176 @@
+"""Copies counted once, corrections shown on every citation, values that changed over time."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+
+import pytest
+
+from ingest.sync import ingest
+from kb import page, provenance, render
+from kb.pipeline import KnowledgeBase
+from kb.settings import Settings
+from kb.store import Store
+from kb.types import Answer, CheckReport, Verdict
+
+WIRE = (
+    "The harbour authority closed the old harbour bridge to all lorries on 3 March 2026, the agency reported."
+)
+OWN = (
+    "Since 3 March 2026 no lorry may use the old harbour bridge, "
+    "our reporter learned from the harbour authority."
+)
+NOTICE = "Correction: An earlier version of this article named the wrong day of the council's vote."
+ARTICLES = {
+    "wire-1.md": ("The Quay", "2026-03-03", f"{WIRE}\n\nA ferry carries lorries across the harbour."),
+    "wire-2.md": ("Coast Radio", "2026-03-04", f"{WIRE}\n\nDrivers are waiting for hours at the quay."),
+    "wire-3.md": ("Valley Post", "2026-03-04", f"{WIRE}\n\nShops in the old town expect fewer customers."),
+    "own.md": ("The Harbour Post", "2026-03-05", f"{OWN}\n\n{NOTICE}"),
+    "cost-1.md": ("The Quay", "2026-04-01", "The repair of the harbour bridge will cost 41 million euros."),
+    "cost-2.md": (
+        "Coast Radio",
+        "2026-05-20",
+        "The repair of the harbour bridge will cost 52 million euros.",
+    ),
+    "cost-3.md": (
+        "The Harbour Post",
+        "2026-05-21",
+        "The repair of the harbour bridge will cost 52 million euros.",
+    ),
+    "cost-4.md": (
+        "The Quay",
+        "2026-06-10",
+        "The council now expects the repair of the harbour bridge to cost 58 million euros.",
+    ),
+    "quay.md": ("The Quay", "2026-06-11", "The repair of the quay wall will cost 7 million euros."),
+    "tram.md": (
+        "Coast Radio",
+        "2026-05-21",
+        "The tram to the airport carried 1.2 million passengers in May.",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def kb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KnowledgeBase]:
+    folder = tmp_path_factory.mktemp("provenance")
+    for name, (publisher, published, text) in ARTICLES.items():
+        head = (
+            f"---\ntitle: {name.removesuffix('.md')}\npublisher: {publisher}\npublished: {published}\n---\n\n"
+        )
+        (folder / name).write_text(head + text + "\n", encoding="utf-8")
+    settings = Settings(kb=folder / "kb")
+    with Store.open(folder / "kb", settings, create=True) as store:
+        assert not ingest([str(folder / name) for name in ARTICLES], store).failed
+    with KnowledgeBase.open(folder / "kb", settings) as opened:
+        yield opened
+
+
+def checked(kb: KnowledgeBase, claim: str) -> Verdict:
+    (verdict,) = kb.check(claim).claims
+    return verdict
+
+
+def everywhere(verdict: Verdict) -> Iterator[str]:
+    """All that people read of a verdict."""
+    report = CheckReport(verdict.claim, (verdict,))
+    yield render.check_text(report)
+    yield render.check_markdown(report, "c").replace("\\", "")
+    yield html.unescape(page.claim_row(1, verdict))
+
+
+# --------------------------------------------------------------------------------------- copies
+
+
+def test_copies_of_one_text_are_one_witness(kb: KnowledgeBase) -> None:
+    verdict = checked(
+        kb, "The harbour authority closed the old harbour bridge to all lorries on 3 March 2026."
+    )
+    assert verdict.verdict == "supported"
+    assert (verdict.articles, verdict.texts) == (4, 2)
+    assert [c.document_id for c in verdict.citations][:2] == ["wire-1.md", "own.md"]  # other texts come first
+    assert all("4 articles, 2 independent texts." in text for text in everywhere(verdict))
+
+
+def test_a_single_article_needs_no_count(kb: KnowledgeBase) -> None:
+    verdict = checked(kb, "The tram to the airport carried 1.2 million passengers in May.")
+    assert (verdict.articles, verdict.texts) == (1, 1)
+    assert not any("independent" in text for text in everywhere(verdict))
+
+
+def test_a_text_with_another_figure_is_no_copy(kb: KnowledgeBase) -> None:
+    verdict = checked(kb, "The repair of the harbour bridge will cost 52 million euros.")
+    assert (verdict.articles, verdict.texts) == (2, 1)
+
+
+# ---------------------------------------------------------------------------------- corrections
+
+
+@pytest.mark.parametrize(
+    ("text", "notice"),
+    [
+        (f"It was closed. It rained.\n\n{NOTICE}\n\nMore.", NOTICE),
+        (
+            "It was closed.\n\nCorrection (4 May): The vote was on Monday.",
+            "Correction (4 May): The vote was on Monday.",
+        ),
+        (
+            "It was closed. An earlier version of this story gave another day. It was changed.\n\nEnd.",
+            "An earlier version of this story gave another day. It was changed.",
+        ),
+        ("*This article was amended on 4 May 2026.*", "*This article was amended on 4 May 2026.*"),
+        ("The market saw a correction: shares fell. An earlier version of this phone broke.", None),
+        ("He demanded a correction. Corrections are rare.", None),
+        ("", None),
+    ],
+)
+def test_a_notice_of_correction_is_found(text: str, notice: str | None) -> None:
+    assert provenance.correction(text) == notice
+
+
+def test_a_correction_is_shown_on_every_citation_of_its_article(kb: KnowledgeBase) -> None:
+    verdict = checked(kb, "Since 3 March 2026 no lorry may use the old harbour bridge.")
+    (citation,) = [c for c in verdict.citations if c.document_id == "own.md"]
+    assert citation.correction == NOTICE
+    assert {c.correction for c in verdict.citations if c.document_id != "own.md"} <= {None}
+    assert all(NOTICE in text for text in everywhere(verdict))
+    assert citation.to_dict()["correction"] == NOTICE
+
+
+def test_a_correction_is_shown_with_answers_too(kb: KnowledgeBase) -> None:
+    answer = kb.ask("What did our reporter learn about the old harbour bridge from the harbour authority?")
+    assert [c.document_id for c in answer.citations] == ["own.md"]
+    assert NOTICE in render.answer_text(answer)
+    assert NOTICE in html.unescape(render.reply_html(answer))
+    assert Answer.from_dict(answer.to_dict()).citations == answer.citations
+
+
+# ------------------------------------------------------------------------------------- timeline
+
+
+@pytest.mark.parametrize(
+    ("claim", "verdict"),
+    [
+        ("The repair of the harbour bridge will cost 41 million euros.", "supported"),
+        ("The repair of the harbour bridge will cost 52 million euros.", "supported"),
+        ("The repair of the harbour bridge will cost 90 million euros.", "contradicted"),
+    ],
+)
+def test_values_that_changed_are_told_in_order(kb: KnowledgeBase, claim: str, verdict: str) -> None:
+    found = checked(kb, claim)
+    assert found.verdict == verdict
+    assert [(value.published, value.said) for value in found.timeline] == [
+        ("2026-04-01", "41 million euros"),
+        ("2026-05-20", "52 million euros"),
+        ("2026-06-10", "58 million euros"),
+    ]
+    line = "Over time: 41 million euros (1 April 2026), then 52 million euros (20 May 2026), "
+    line += "then 58 million euros (10 June 2026, newest)."
+    assert all(line in text for text in everywhere(found))
+    assert Verdict.from_dict(found.to_dict()).timeline == found.timeline
+
+
+def test_what_never_changed_has_no_timeline(kb: KnowledgeBase) -> None:
+    assert checked(kb, "The tram to the airport carried 1.2 million passengers in May.").timeline == ()
+    assert checked(kb, "The tram to the airport carried 3 million passengers in May.").timeline == ()
