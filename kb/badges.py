@@ -42,7 +42,7 @@ def judged(answer: Answer, document: Callable[[str], Document], embed: Embed, od
             return "verbatim"
         cited = [candidate for n in sentence.citations for candidate in evidence[n]]
         parts = [claim.alone for claim in said if sentence.start <= claim.start < sentence.end]
-        return _worst(_judged(part, cited, embed, odds) for part in parts or [sentence.text])
+        return worst(_judged(part, cited, embed, odds) for part in parts or [sentence.text])
 
     return replace(answer, sentences=tuple(replace(s, support=support(s)) for s in answer.sentences))
 
@@ -54,7 +54,8 @@ def _judged(claim: str, cited: Sequence[Candidate], embed: Embed, odds: verify.O
     return "supported" if decisive.verdict == "supported" else "conflict"
 
 
-def _worst(found: Iterable[Support]) -> Support:
+def worst(found: Iterable[Support]) -> Support:
+    """The support of a sentence whose statements have these."""
     of = set(found)
     return next(support for support in ("conflict", "unsupported", "supported") if support in of)
 

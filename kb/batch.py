@@ -232,12 +232,12 @@ def _asked_of(
 ) -> tuple[Receipt, str]:
     """The receipt of a run before anything is cited, and the state under which its rows are kept."""
     info = kb.info()
-    receipt = new_receipt(info, documents, {"mode": mode, "top": top, **asdict(filters)})
+    worded: dict[str, Any] = {name: info[name] for name in ("model", "unsupported") if name in info}
+    receipt = new_receipt(info, documents, {"mode": mode, "top": top, **worded, **asdict(filters)})
     # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
     folder = info.get("folder")
     identity = [folder and str(Path(folder).resolve()), info.get("documents"), info.get("passages")]
-    asked = [identity, receipt.generation, receipt.embedder, __version__, mode, top, asdict(filters)]
-    return receipt, digest(asked)
+    return receipt, digest([identity, receipt.generation, receipt.embedder, __version__, receipt.settings])
 
 
 # --- the request -------------------------------------------------------------------------------------

@@ -55,11 +55,12 @@ class Run:
         return load_settings({"kb": self.kb, **overrides})
 
     @contextmanager
-    def library(self, **overrides: object) -> Iterator[KnowledgeBase]:
-        """The knowledge base, open."""
+    def library(self, *, model: str | None = "", **overrides: object) -> Iterator[KnowledgeBase]:
+        """The knowledge base, open; without a chat model unless the command asks, when ``None`` means the one
+        of the settings."""
         from kb.pipeline import KnowledgeBase
 
-        settings = self.settings(**overrides)
+        settings = self.settings(model=model, **overrides)
         with KnowledgeBase.open(settings.kb, settings) as kb:
             yield kb
 
@@ -156,6 +157,16 @@ workers_option = click.option(
     "--workers", type=click.IntRange(1, 64), default=1, help="How many questions are worked on at once."
 )
 top_option = click.option("--top", type=click.IntRange(1, 100), help="How many passages to report [10].")
+model_option = click.option(
+    "--model",
+    metavar="SPEC",
+    help='A chat model to word the answers, such as openai:gpt-5-mini or ollama:llama3.2 ("": none).',
+)
+unsupported_option = click.option(
+    "--unsupported",
+    type=click.Choice(["mark", "withhold"]),
+    help="What becomes of its sentences that no source bears out [mark; in a batch: withhold].",
+)
 
 
 # --- commands ----------------------------------------------------------------------------------------
@@ -229,17 +240,29 @@ def ingest(
 @click.argument("question", nargs=-1, metavar="QUESTION")
 @_filtered
 @top_option
+@model_option
+@unsupported_option
 @_shared
 @click.pass_obj
-def ask(run: Run, question: tuple[str, ...], top: int | None, filters: Filters) -> int:
+def ask(
+    run: Run,
+    question: tuple[str, ...],
+    top: int | None,
+    model: str | None,
+    unsupported: str | None,
+    filters: Filters,
+) -> int:
     """Answer a question, with its sources.
 
     "-" reads the question from stdin.
+
+    With --model a chat model words the answer from the passages that were found. Its sentences are held
+    against the sources like any others; what they do not bear out is marked or withheld.
     """
     from kb.render import answer_text
 
     text = _words(question, "question", "ask")
-    with run.library(top=top) as kb:
+    with run.library(top=top, model=model, unsupported=unsupported) as kb:
         answer = kb.ask(text, filters=filters, top=top)
     if answer.status == "error" and not run.json:
         raise KBError(answer.error or "the question could not be answered")
@@ -439,6 +462,8 @@ def restore(run: Run, source: Path, replace: bool) -> None:
 )
 @_filtered
 @top_option
+@model_option
+@unsupported_option
 @_shared
 @click.pass_obj
 def batch(
@@ -449,6 +474,8 @@ def batch(
     workers: int,
     dry_run: bool,
     top: int | None,
+    model: str | None,
+    unsupported: str | None,
     filters: Filters,
 ) -> int:
     """Answer a list of questions, or check claims.
@@ -465,7 +492,8 @@ def batch(
     """
     from kb.batch import plan_batch, run_batch
 
-    with run.library(top=top) as kb:
+    unsupported = unsupported or run.settings().unsupported or "withhold"  # nobody looks at every row
+    with run.library(top=top, model=model, unsupported=unsupported) as kb:
         asked: dict[str, Any] = {"mode": mode, "workers": workers, "filters": filters, "top": kb.settings.top}
         if dry_run:
             plan = plan_batch(kb, source, target, **asked)
@@ -543,9 +571,12 @@ def compare(run: Run, old: Path, new: Path) -> None:
     "--suggest", type=click.IntRange(1, 10_000), metavar="N", help="Draft N questions into QUESTIONS instead."
 )
 @workers_option
+@model_option
 @_shared
 @click.pass_obj
-def evaluate(run: Run, questions: Path, page: Path | None, suggest: int | None, workers: int) -> int:
+def evaluate(
+    run: Run, questions: Path, page: Path | None, suggest: int | None, workers: int, model: str | None
+) -> int:
     """Score the answers on your own questions.
 
     QUESTIONS is .csv, .tsv, .xlsx or .jsonl with a column "question" and what is expected of it, any of:
@@ -572,7 +603,7 @@ def evaluate(run: Run, questions: Path, page: Path | None, suggest: int | None, 
     if page:
         check_target(page, (".html",))
     cases = read_cases(questions)
-    with run.library() as kb, _progress(run, "asking") as progress:
+    with run.library(model=model) as kb, _progress(run, "asking") as progress:
         receipt = new_receipt(kb.info(), kb.documents(), {"questions": questions.name})
         found = score_answers(kb, cases, receipt, workers=workers, progress=progress)
     if page:
@@ -596,11 +627,13 @@ def _draft_questions(run: Run, path: Path, count: int) -> int:
 @cli.command()
 @click.option("--host", help="Address to listen on [127.0.0.1: this machine only].")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on [7860].")
+@model_option
+@unsupported_option
 @_shared
 @click.pass_obj
-def serve(run: Run, host: str | None, port: int | None) -> None:
+def serve(run: Run, host: str | None, port: int | None, model: str | None, unsupported: str | None) -> None:
     """Start the web app; Ctrl-C ends it."""
-    settings = run.settings(host=host, port=port)
+    settings = run.settings(host=host, port=port, model=model, unsupported=unsupported)
 
     import app
 

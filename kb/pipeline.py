@@ -1,8 +1,9 @@
 """``KnowledgeBase``: opened once, then asked, searched and checked. The lines that join the steps.
 
-    question -> analyse -> search -> read -> compose -> Answer
+    question -> analyse -> search -> read -> compose -> Answer [-> chat model -> judge -> Answer]
 
-A question that asks several things is taken apart, and each part goes this way by itself.
+A question that asks several things is taken apart, and each part goes this way by itself. With a chat model
+the answer found so is what it has to better, and the one that is given when it cannot.
 
 Safe to share among threads. A question always sees what other processes ingested before it.
 """
@@ -10,13 +11,15 @@ Safe to share among threads. A question always sees what other processes ingeste
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kb import about, badges, extract, provenance, verify
+from kb import about, badges, extract, generate, provenance, verify
+from kb.chat import ChatModel, open_model
 from kb.embed import remembering
 from kb.errors import NoSuchDocument, UsageError
 from kb.question import MAX_CHARACTERS, Question, analyse, other_language, parts, preferred
@@ -28,6 +31,7 @@ from kb.store import Store
 from kb.types import Answer, CheckReport, Citation, Document, DocumentSummary, Filters, Hit, Turn, Verdict
 
 if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
     from langchain_core.retrievers import BaseRetriever
     from langchain_core.runnables import Runnable
 
@@ -41,9 +45,10 @@ class KnowledgeBase:
     ...     print(kb.ask("What is driving the build-out?").text)
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, model: ChatModel | None = None) -> None:
         self.store = store
         self.settings = settings
+        self._model = model
         self._embed = remembering(store.embedder.embed)
         self._reader = Reader(settings.cache)
         # Of one generation each: listed or looked up once, not for every question.
@@ -51,16 +56,26 @@ class KnowledgeBase:
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
 
     @classmethod
-    def open(cls, folder: Path | str | None = None, settings: Settings | None = None) -> KnowledgeBase:
+    def open(
+        cls,
+        folder: Path | str | None = None,
+        settings: Settings | None = None,
+        *,
+        model: BaseChatModel | None = None,
+    ) -> KnowledgeBase:
         """Open the knowledge base in ``folder`` (default: the setting ``kb``, ``.kbqa``).
 
+        ``model`` is a LangChain chat model to word the answers, instead of the one that the setting names.
+
         Raises ``NoKnowledgeBase`` if nothing has been ingested there, ``EmbedderMismatch`` if it was built
-        with another embedding model than the settings name.
+        with another embedding model than the settings name, ``ModelError`` if the chat model cannot be had.
         """
         settings = settings or load_settings()
         if folder is not None:
             settings = replace(settings, kb=Path(folder))
-        return cls(Store.open(settings.kb, settings), settings)
+        named = model or settings.model
+        chat = open_model(named, settings.model_timeout, settings.cache) if named else None
+        return cls(Store.open(settings.kb, settings), settings, chat)
 
     def close(self) -> None:
         self.store.close()
@@ -86,26 +101,84 @@ class KnowledgeBase:
         ``history`` holds the earlier turns, oldest first, so that a follow-up is understood. A question
         that cannot be one (empty, too long) gives an answer with status ``error``.
         """
+        growing = self._asked(question, filters, history, top, stream=False)
+        return deque(growing, maxlen=1).pop()
+
+    def stream(
+        self,
+        question: str,
+        *,
+        filters: Filters = NO_FILTERS,
+        history: Sequence[Turn] = (),
+        top: int | None = None,
+    ) -> Iterator[Answer]:
+        """The answer as a chat model writes it, sentence by sentence; the last one is what ``ask`` gives.
+
+        Until then ``text`` ends with what no source has been held against yet: it is in no sentence, and may
+        be gone in the end. Without a chat model there is only the last one.
+        """
+        return self._asked(question, filters, history, top, stream=True)
+
+    def _asked(
+        self, text: str, filters: Filters, history: Sequence[Turn], top: int | None, *, stream: bool
+    ) -> Iterator[Answer]:
         started = time.perf_counter()
         try:
-            answer = self._answer(question, filters, history, top or self.settings.top)
+            for answer in self._answers(text, filters, history, top or self.settings.top, stream=stream):
+                citations = self._with_corrections(answer.citations)
+                yield replace(answer, citations=citations, seconds=time.perf_counter() - started)
         except UsageError as error:
-            answer = Answer(question=question, status="error", error=str(error))
-        answer = replace(answer, citations=self._with_corrections(answer.citations))
-        return replace(answer, seconds=time.perf_counter() - started)
+            yield Answer(question=text, status="error", error=str(error))
 
-    def _answer(self, text: str, filters: Filters, history: Sequence[Turn], top: int) -> Answer:
+    def _answers(
+        self, text: str, filters: Filters, history: Sequence[Turn], top: int, *, stream: bool
+    ) -> Iterator[Answer]:
         question, notices = self._understand(text, history)
         if filters and not self.store.catalogue.matching(filters):
             notices = (*notices, "No document matches the filter.")
-        answer = self._of_parts(question, filters, history, top)
-        language = other_language(question.text) if answer.status == "not_found" else None
+        found = self._of_parts(question, filters, history, max(top, extract.READ))
+        language = other_language(question.text) if found.status == "not_found" else None
         if language:
             notices = (
                 *notices,
                 f"The question looks like {language}; kbqa reads English. Please ask in English.",
             )
-        return replace(answer, question=text, notices=(*notices, *answer.notices))
+        for answer in self._worded(question, found, filters, history, stream=stream):
+            shown = {"question": text, "hits": answer.hits[:top], "notices": (*notices, *answer.notices)}
+            yield replace(answer, **shown)  # type: ignore[arg-type]
+
+    def _worded(
+        self, question: Question, found: Answer, filters: Filters, history: Sequence[Turn], *, stream: bool
+    ) -> Iterator[Answer]:
+        """The answer in the words of the chat model, if there is one and something to give it."""
+        if self._model is None or (found.status != "answered" and not self.settings.model_anyway):
+            yield found
+            return
+        tokens = min(self.settings.model_tokens, (self._model.context or 1_000_000) // 2)
+        hits = self._worth_reading(question, found, filters, history)
+        passages = generate.offered(hits, tokens)
+        if not passages:
+            yield found
+            return
+        withhold = self.settings.unsupported == "withhold"
+        yield from generate.answers(
+            question.text, found, passages, self._model, self._judge, withhold=withhold, stream=stream
+        )
+
+    def _worth_reading(
+        self, question: Question, found: Answer, filters: Filters, history: Sequence[Turn]
+    ) -> list[Hit]:
+        """The hits of the question and, if it has several parts, the best of each part."""
+        asked = parts(question.text)
+        hits = list(found.hits)
+        for part in asked if len(asked) > 1 else ():
+            # Behind the best of the whole, so that a short context still holds something for each part.
+            hits[3:3] = self._hits(analyse(part, history), filters, extract.READ)[0][:3]
+        return list({hit.passage: hit for hit in hits}.values())
+
+    def _judge(self, claim: str, hits: Sequence[Hit]) -> list[verify.Finding]:
+        evidence = [sentence for hit in hits for sentence in verify.sentences(hit)]
+        return verify.judge(claim, evidence, self._embed, self._reader.judge)
 
     def _about_a_document(self, question: Question, filters: Filters, top: int) -> Answer | None:
         topic = about.topic_of(question.text)
@@ -227,8 +300,11 @@ class KnowledgeBase:
             return writer.remove(document_ids)
 
     def info(self) -> dict[str, Any]:
-        """Figures about the knowledge base, as ``kbqa info --json`` prints them."""
-        return self.store.info()
+        """Figures about the knowledge base, as ``kbqa info --json`` prints them, and the chat model."""
+        if self._model is None:
+            return self.store.info()
+        unsupported = self.settings.unsupported or "mark"
+        return {**self.store.info(), "model": self._model.name, "unsupported": unsupported}
 
     def key_questions(self, limit: int = 5) -> list[str]:
         """Questions that the documents themselves ask and answer, to offer as examples."""

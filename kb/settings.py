@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from kb.errors import SettingsError
 
@@ -35,6 +35,12 @@ class Settings:
     that are uploaded there, ``upload_rows`` and ``upload_megabytes`` are the most that is taken, and
     ``upload_days`` is how long they and their answers are kept. ``private_urls``: whether pages of this
     machine and of private networks may be fetched.
+
+    ``model``: a chat model to word the answers, as LangChain names it (``openai:gpt-5-mini``); empty for
+    none. ``model_timeout``: seconds it has for an answer. ``model_tokens``: how much it is given to read at
+    most. ``model_anyway``: ask it even where the documents seem to hold no answer. ``unsupported``: whether
+    its sentences that no source bears out are shown with a ``mark``, or ``withhold``; empty for the usual
+    (marked in a conversation, withheld in a list).
     """
 
     kb: Path = Path(".kbqa")
@@ -47,6 +53,11 @@ class Settings:
     upload_rows: int = 5_000
     upload_megabytes: int = 20
     upload_days: int = 7
+    model: str = ""
+    model_timeout: float = 60.0
+    model_tokens: int = 8000
+    model_anyway: bool = False
+    unsupported: str = ""
 
     def __post_init__(self) -> None:
         if not 1 <= self.top <= 100:
@@ -58,20 +69,20 @@ class Settings:
                 raise SettingsError(f"{name} is {getattr(self, name)}", "choose 1 or more")
         if not self.embedder.strip():
             raise SettingsError("embedder is empty", "leave it out for the default, minilm")
+        if not 0 < self.model_timeout <= 3600:
+            raise SettingsError(
+                f"model_timeout is {self.model_timeout:g}", "choose a number of seconds up to 3600"
+            )
+        if self.model_tokens < 1000:
+            raise SettingsError(
+                f"model_tokens is {self.model_tokens}", "give the model at least 1000 to read"
+            )
+        if self.unsupported not in ("", "mark", "withhold"):
+            raise SettingsError(f"unsupported is {self.unsupported!r}", "choose mark or withhold")
 
 
-_TYPES: dict[str, type] = {
-    "kb": Path,
-    "embedder": str,
-    "cache": Path,
-    "top": int,
-    "host": str,
-    "port": int,
-    "private_urls": bool,
-    "upload_rows": int,
-    "upload_megabytes": int,
-    "upload_days": int,
-}
+_TYPES: dict[str, type] = get_type_hints(Settings)
+_WANTED = {int: "a whole number", float: "a number", bool: "true or false"}
 _YES_AND_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -117,10 +128,13 @@ def _convert(key: str, value: object, origin: str) -> object:
     if kind is None:
         known = ", ".join(f.name for f in fields(Settings))
         raise SettingsError(f"{origin} has an unknown setting {key!r}", f"the settings are {known}")
-    if kind is int and isinstance(value, bool):
-        raise SettingsError(f"{key} from {origin} is {value!r}", "give a whole number")
     try:
-        return _YES_AND_NO[str(value).strip().lower()] if kind is bool else kind(value)
+        if kind is bool:
+            return _YES_AND_NO[str(value).strip().lower()]
+        if isinstance(value, bool | dict | list):
+            raise TypeError
+        return kind(value)
     except (TypeError, ValueError, KeyError):
-        wanted = {int: "a whole number", bool: "true or false"}.get(kind, "text")
-        raise SettingsError(f"{key} from {origin} is {value!r}", f"give {wanted}") from None
+        raise SettingsError(
+            f"{key} from {origin} is {value!r}", f"give {_WANTED.get(kind, 'text')}"
+        ) from None

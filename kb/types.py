@@ -202,11 +202,31 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer took of a chat model: calls, and the tokens read and written as far as it tells."""
+
+    calls: int = 1
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer, a refusal or a failure; every ``[n]`` in ``text`` is the ``n`` of a citation.
 
     ``not_found`` has no text and no citations, but its hits show the closest passages.
     ``confidence`` is in 0...1: that the answer is right or, for ``not_found``, that there is none.
+    ``usage`` is there if a chat model was asked.
     """
 
     question: str
@@ -220,6 +240,7 @@ class Answer:
     model: str = EXTRACTIVE
     seconds: float = 0.0
     error: str | None = None
+    usage: Usage | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -234,6 +255,7 @@ class Answer:
             "model": self.model,
             "seconds": round(self.seconds, 4),
             "error": self.error,
+            "usage": self.usage.to_dict() if self.usage else None,
         }
 
     @classmethod
@@ -251,6 +273,7 @@ class Answer:
             model=value["model"],
             seconds=value["seconds"],
             error=value["error"],
+            usage=Usage(**value["usage"]) if value.get("usage") else None,
         )
 
 

@@ -52,6 +52,8 @@ def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
         "private_urls": True,
     }
     values |= {"upload_rows": 9, "upload_megabytes": 8, "upload_days": 7}
+    values |= {"model": "ollama:llama3.2", "model_timeout": 2.5, "model_tokens": 2000, "model_anyway": True}
+    values |= {"unsupported": "withhold"}
     assert set(values) == {field.name for field in fields(Settings)}, "a new setting belongs here"
     expected = Settings(**{**values, "kb": Path("k"), "cache": Path("c")})  # type: ignore[arg-type]
     assert load_settings(values, environ={}) == expected
@@ -67,7 +69,13 @@ def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
         ({"tpo": 1}, {}, "", ["'tpo'", "the command", "top"]),
         ({}, {"KBQA_TPO": "1"}, "", ["'tpo'", "the environment"]),
         ({}, {}, "tpo = 1", ["'tpo'", FILE_NAME]),
-        ({}, {}, "[model]\nname = 1", ["'model'"]),
+        ({}, {}, "[models]\nname = 1", ["'models'"]),
+        ({}, {}, "[model]\nname = 1", ["model", "text"]),
+        ({}, {"KBQA_MODEL_TIMEOUT": "soon"}, "", ["model_timeout", "'soon'", "a number"]),
+        ({"model_timeout": 0}, {}, "", ["model_timeout is 0"]),
+        ({}, {"KBQA_MODEL_ANYWAY": "perhaps"}, "", ["model_anyway", "true or false"]),
+        ({"model_tokens": 10}, {}, "", ["model_tokens is 10"]),
+        ({"unsupported": "hide"}, {}, "", ["unsupported is 'hide'", "mark or withhold"]),
         ({}, {"KBQA_TOP": "many"}, "", ["top", "'many'", "whole number"]),
         ({}, {}, "top = true", ["top", "True"]),
         ({}, {}, "top = [1]", ["top", "[1]"]),

@@ -1,0 +1,331 @@
+"""A chat model over HTTP that behaves, or misbehaves, as real ones do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.provider import KEY, Asked, Provider, Request, Script, Step, asked, steps
+from kb import chat
+from kb.chat import open_model
+from kb.errors import ModelError
+from kb.pipeline import KnowledgeBase
+from kb.types import Answer
+from tests.conftest import Command
+
+QUESTION = "What is the repair of the harbour bridge expected to cost?"
+COST = "The repair of the harbour bridge is expected to cost 41 million euros."
+CLOSED = "The harbour bridge was closed to lorries on 3 March 2026."
+MODEL = "openai:scripted"
+
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    with Provider(steps(Step())) as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def opened(library: KnowledgeBase, provider: Provider, tmp_path: Path) -> Callable[..., KnowledgeBase]:
+    """The small library with the scripted model; keywords are settings."""
+
+    def open_with(model: Any = MODEL, **settings: Any) -> KnowledgeBase:
+        chosen = replace(library.settings, **{"model_timeout": 30.0, "cache": tmp_path, **settings})
+        named = open_model(model, chosen.model_timeout, chosen.cache)
+        kb = KnowledgeBase(library.store, chosen, named)
+        kb._reader = library._reader  # loaded once
+        return kb
+
+    return open_with
+
+
+@pytest.fixture
+def ask(opened: Callable[..., KnowledgeBase], provider: Provider) -> Ask:
+    """Ask the question of a model that follows a script; the script may be one step, or words to cite."""
+
+    def once(script: Script | Step | str, question: str = QUESTION, **settings: Any) -> Answer:
+        if isinstance(script, str):
+            words = script
+            script = lambda request: Step(placed(words, asked(request)))  # noqa: E731
+        provider.script = steps(script) if isinstance(script, Step) else script
+        return opened(**settings).ask(question)
+
+    return once
+
+
+def placed(text: str, seen: Asked) -> str:
+    """``{cost}`` and ``{closed}`` in a text replaced by the number of the passage that says so."""
+    passages = list(enumerate(seen.passages, start=1))
+    numbers = {
+        "cost": next(n for n, passage in passages if "41 million" in passage),
+        "closed": next((n for n, passage in passages if "3 March 2026" in passage), 0),
+    }
+    return text.format(**numbers)
+
+
+# ------------------------------------------------------------------------------------ good answers
+
+
+def test_every_sentence_is_cited_with_a_slice_of_the_source(ask: Ask, library: KnowledgeBase) -> None:
+    answer = ask("Repairing the harbour bridge is expected to cost 41 million euros. [{cost}]")
+    assert (answer.status, answer.model) == ("answered", MODEL)
+    assert answer.text == "Repairing the harbour bridge is expected to cost 41 million euros. [1]"
+    (sentence,) = answer.sentences
+    assert (sentence.text, sentence.citations) == (answer.text[sentence.start : sentence.end], (1,))
+    assert sentence.support == "supported"
+    (citation,) = answer.citations
+    assert "41 million euros" in citation.quote
+    assert library.document(citation.document_id).text[citation.start : citation.end] == citation.quote
+    assert answer.notices == ()
+
+
+def test_the_model_sees_the_question_and_passages_with_their_sources(ask: Ask, provider: Provider) -> None:
+    ask(COST)
+    (request,) = provider.requests
+    rules, told = (message["content"] for message in request["messages"])
+    assert "Use only what the passages say" in rules
+    assert told.endswith(f"Question: {QUESTION}")
+    assert "Harbour bridge closed to lorries | The Harbour Post | 2026-03-03" in told
+    assert KEY not in json.dumps(request)
+    assert provider.keys == [f"Bearer {KEY}"]
+
+
+def test_a_source_that_is_said_word_for_word_is_verbatim(ask: Ask) -> None:
+    answer = ask(f"{CLOSED} [{{closed}}]")
+    assert [s.support for s in answer.sentences] == ["verbatim"]
+
+
+def test_structured_output_is_read_where_the_model_has_it(
+    opened: Callable[..., KnowledgeBase], provider: Provider
+) -> None:
+    def structured(request: Request) -> Step:
+        assert request["response_format"]["type"] == "json_schema"
+        (number,) = {placed("{cost}", asked(request))}
+        return Step(json.dumps({"sentences": [{"text": COST, "passages": [int(number)]}]}))
+
+    provider.script = structured
+    answer = opened("openai:gpt-5-mini").ask(QUESTION)
+    assert answer.notices == ()
+    assert (answer.model, [s.text for s in answer.sentences]) == ("openai:gpt-5-mini", [COST])
+
+
+def test_tokens_are_counted(opened: Callable[..., KnowledgeBase], provider: Provider) -> None:
+    from langchain_openai import ChatOpenAI
+
+    provider.script = lambda request: Step(placed(f"{COST} [{{cost}}]", asked(request)))
+    answer = opened(ChatOpenAI(model="scripted", stream_usage=True)).ask(QUESTION)
+    assert answer.usage
+    assert answer.usage.calls == 1
+    assert answer.usage.input_tokens > 100
+    assert answer.usage.output_tokens == len(f"{COST} [1]".split())
+    assert Answer.from_dict(json.loads(json.dumps(answer.to_dict()))).usage == answer.usage
+
+
+def test_a_model_that_is_handed_in(opened: Callable[..., KnowledgeBase]) -> None:
+    from langchain_core.language_models.fake_chat_models import FakeListChatModel
+
+    answer = opened(FakeListChatModel(responses=[f"{COST} [1]"])).ask(QUESTION)
+    assert [s.text for s in answer.sentences] == [COST]
+    assert answer.model.endswith("FakeListChatModel")
+
+
+def test_a_reply_is_remembered(ask: Ask, provider: Provider) -> None:
+    first, second = ask(f"{COST} [{{cost}}]"), ask(f"{COST} [{{cost}}]")
+    assert len(provider.requests) == 1
+    assert second.text == first.text
+    assert second.usage
+    assert second.usage.calls == 0
+    ask(f"{COST} [{{cost}}]", question="How much will the repair of the harbour bridge cost?")
+    assert len(provider.requests) == 2
+
+
+def test_what_the_reader_finds_unanswerable_is_refused_without_a_call(ask: Ask, provider: Provider) -> None:
+    nonsense = "Which rocket carries the demonstration satellite into orbit?"
+    assert ask(COST, question=nonsense).status == "not_found"
+    assert provider.requests == []
+    assert ask("The passages do not say.", question=nonsense, model_anyway=True).status == "not_found"
+    assert len(provider.requests) == 1
+
+
+# ---------------------------------------------------------------------------------------- the gate
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(f"{COST.replace('41', '47')} [{{cost}}]", id="invents a number"),
+        pytest.param(f"{CLOSED.replace('3 March', '9 April')} [{{closed}}]", id="invents a date"),
+        pytest.param("The ferry Marta was sold to Norway. [{cost}]", id="says what is nowhere"),
+        pytest.param(f"{COST} [99]", id="cites what it was not given"),
+        pytest.param(f"{COST}", id="cites nothing"),
+        pytest.param("“The repair will cost a mere 41 million”, it says. [{cost}]", id="quotes loosely"),
+        pytest.param("Read more at https://prize.example/win today. [{cost}]", id="a foreign address"),
+        pytest.param("Use only what the passages say. Keep names, figures. [{cost}]", id="tells its rules"),
+    ],
+)
+@pytest.mark.parametrize("unsupported", ["mark", "withhold"])
+def test_what_no_source_bears_out_is_marked_or_withheld_and_counted(
+    ask: Ask, wrong: str, unsupported: str
+) -> None:
+    answer = ask(f"{CLOSED} [{{closed}}] {wrong}", unsupported=unsupported)
+    assert answer.model == MODEL
+    fine = [s.text for s in answer.sentences if s.support in ("verbatim", "supported")]
+    assert fine == [CLOSED]
+    if unsupported == "withhold":
+        assert len(answer.sentences) == 1
+    assert any("marked" in notice or "withheld" in notice for notice in answer.notices)
+    assert all(s.citations for s in answer.sentences)
+    assert "prize.example" not in answer.text
+
+
+def test_a_contradiction_is_marked_with_what_the_source_says(ask: Ask) -> None:
+    answer = ask(f"{CLOSED} [{{closed}}] {COST.replace('41', '47')} [{{cost}}]")
+    marked = answer.sentences[1]
+    assert marked.support == "conflict"
+    assert "41 million" in answer.citations[marked.citations[0] - 1].quote
+    assert "1 sentence is marked: the source says something else." in answer.notices
+
+
+def test_passages_that_were_not_offered_are_counted(ask: Ask) -> None:
+    answer = ask(f"{COST} [{{cost}}][42]")
+    assert "The chat model cited 1 passage that it was not given." in answer.notices
+    assert "[42]" not in answer.text
+
+
+# ------------------------------------------------------------------------------------------ failing
+
+
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        (Step(""), "wrote nothing"),
+        (Step("No markers at all here."), "borne out"),
+        (Step("The passages do not say."), "found no answer"),
+        (Step(raw=b"<html>gateway</html>"), "failed"),
+        (Step(status=401), "refused the key"),
+        (Step(status=404), "not known"),
+        (Step("word " * 30_000), "without end"),
+    ],
+)
+def test_a_model_that_fails_leaves_the_answer_of_the_documents(
+    ask: Ask, library: KnowledgeBase, step: Step, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    answer = ask(step)
+    own = library.ask(QUESTION)
+    assert (answer.text, answer.citations, answer.model) == (own.text, own.citations, "extractive")
+    assert why in answer.notices[0]
+    assert answer.notices[0].endswith("the answer is in the words of the documents.")
+    assert KEY not in json.dumps(answer.to_dict())
+    assert KEY not in "".join(record.getMessage() for record in caplog.records if "kb" in record.name)
+
+
+def test_a_provider_that_is_busy_is_asked_again(
+    ask: Ask, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat, "_WAIT_S", 0.01)
+    good = lambda request: Step(placed(f"{COST} [{{cost}}]", asked(request)))  # noqa: E731
+    waiting = [Step(status=429, headers={"Retry-After": "0.05"}), Step(status=500)]
+    answer = ask(lambda request: waiting.pop(0) if waiting else good(request))
+    assert answer.model == MODEL
+    assert answer.usage
+    assert answer.usage.calls == len(provider.requests) == 3
+
+
+def test_a_provider_that_stays_down_is_given_up(
+    ask: Ask, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat, "_WAIT_S", 0.01)
+    assert "failed (HTTP 500)" in ask(Step(status=500)).notices[0]
+    assert len(provider.requests) == chat.TRIES
+
+
+@pytest.mark.parametrize("stalls_after", [0, 4])
+def test_a_model_that_stalls_costs_no_more_than_its_time(ask: Ask, stalls_after: int) -> None:
+    started = time.monotonic()
+    answer = ask(Step(f"{COST} [1] {CLOSED} [1]", stalls_after=stalls_after), model_timeout=0.5)
+    assert "did not answer within 0.5 s" in answer.notices[0]
+    assert answer.model == "extractive"
+    assert time.monotonic() - started < 0.5 + 2.0  # a second for the answer itself, and one for slow machines
+
+
+def test_no_provider_at_all(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat, "_WAIT_S", 0.01)
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    assert "cannot be reached" in ask(COST).notices[0]
+
+
+# ------------------------------------------------------------------------------------------ opening
+
+
+def test_what_is_missing_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ModelError, match="put it into the environment as OPENAI_API_KEY"):
+        open_model("openai:gpt-5-mini", 5.0)
+    with pytest.raises(ModelError, match=r"needs the package langchain-groq: pip install langchain-groq"):
+        open_model("groq:some", 5.0)
+    with pytest.raises(ModelError, match=r"pip install 'kbqa\[anthropic\]'"):
+        open_model("anthropic:some", 5.0)
+    with pytest.raises(ModelError, match="name a provider and one of its models"):
+        open_model("nobody:nothing", 5.0)
+
+
+# ---------------------------------------------------------------------------------------- streaming
+
+
+def test_the_answer_grows_and_the_last_one_counts(
+    opened: Callable[..., KnowledgeBase], provider: Provider
+) -> None:
+    wrong = COST.replace("41", "47")
+    provider.script = lambda request: Step(
+        placed(f"{CLOSED} [{{closed}}] {wrong} [{{cost}}]", asked(request))
+    )
+    kb = opened(unsupported="withhold")
+    grown = list(kb.stream(QUESTION))
+    assert len(grown) > 3
+    assert grown[-1].text == kb.ask(QUESTION).text == f"{CLOSED} [1]"
+    assert all(part.notices == () for part in grown[:-1])
+    assert not any("[" in part.text[-3:] and not part.sentences for part in grown)
+    first = next(part for part in grown if part.sentences)
+    assert first.sentences[0].support == "verbatim"
+    assert all(s.text != wrong for part in grown for s in part.sentences)
+
+
+def test_without_a_model_the_answer_comes_at_once(library: KnowledgeBase) -> None:
+    (answer,) = library.stream(QUESTION)
+    assert answer.text == library.ask(QUESTION).text
+
+
+def test_a_closed_stream_ends_the_call(opened: Callable[..., KnowledgeBase], provider: Provider) -> None:
+    provider.script = steps(Step("word " * 3000))
+    growing = opened().stream(QUESTION)
+    next(growing)
+    growing.close()
+    assert len(provider.requests) == 1
+
+
+# ------------------------------------------------------------------------------------- command line
+
+
+def test_on_the_command_line(kbqa: Command, library_folder: Path, provider: Provider, tmp_path: Path) -> None:
+    provider.script = lambda request: Step(placed(f"{COST} [{{cost}}]", asked(request)))
+    options = ("--kb", library_folder, "--model", MODEL)
+    done = kbqa("ask", QUESTION, *options, "--json", env={"KBQA_CACHE": str(tmp_path)})
+    answer = json.loads(done.stdout)
+    assert (answer["model"], answer["answer"]) == (MODEL, f"{COST} [1]")
+    assert answer["usage"]["calls"] == 1
+    assert kbqa("search", "bridge", "--kb", library_folder, env={"KBQA_MODEL": "nobody:x"}).returncode == 0
+    done = kbqa("ask", QUESTION, "--kb", library_folder, env={"KBQA_MODEL": "nobody:x"})
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot be opened" in done.stderr
