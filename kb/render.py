@@ -528,10 +528,11 @@ def problem_html(message: str) -> str:
     return f'<p class="problem" role="alert">{_e(message)}</p>'
 
 
-def footer_html(documents: int, newest: str | None) -> str:
-    """How much the library holds, how new it is, and that it stays here."""
+def footer_html(documents: int, newest: str | None, model: str | None = None) -> str:
+    """How much the library holds, how new it is, and that it stays here, or what goes to a chat model."""
     facts = [count(documents, "document"), f"newest {date_in_words(newest)}" if newest else ""]
-    line = " · ".join(filter(None, [*facts, "Nothing leaves this machine"]))
+    leaves = f"Questions and the passages found for them go to {model}" if model else ""
+    line = " · ".join(filter(None, [*facts, leaves or "Nothing leaves this machine"]))
     return f'<p class="colophon">{_e(line)}</p>'
 
 

@@ -144,6 +144,9 @@ class FakeLibrary:
             return Answer(question, "not_found", hits=hits, confidence=0.8)
         return self._answer(question, cited, hits)
 
+    def stream(self, question: str, *, history: Sequence[Turn] = ()) -> Iterator[Answer]:
+        yield self.ask(question, history=history)
+
     def search(self, query: str, *, filters: Filters = Filters(), top: int | None = None) -> tuple[Hit, ...]:
         wanted = words(query)
         scored = []

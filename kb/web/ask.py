@@ -6,6 +6,7 @@ What a visitor asked lives in the session of that visitor alone.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from kb import render
-from kb.types import Answer, Turn
-from kb.web.desk import QUIET, footer, reply, sent
+from kb.types import EXTRACTIVE, Answer, Turn
+from kb.web.desk import QUIET, footer, replying, sent
 from kb.web.source import OPEN_JS, SHOW_QUOTE_JS, Shown, open_place, panel
 
 if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
 
 EXAMPLES = 5
+REDRAWN_S = 0.05  # the conversation is drawn no more often than this while a model writes
 
 Past = tuple[Answer, ...]
 
@@ -72,8 +74,12 @@ class Ask:
             yield gr.skip(), past, gr.skip()
             return
         yield render.conversation_html((*past, Answer(question, "answered")), busy=True), past, ""
-        answer = reply(self.kb, question, turns(past))
-        for part in growing(answer):
+        answer, drawn = Answer(question, "error"), 0.0
+        for answer in replying(self.kb, question, turns(past)):
+            if answer.model != EXTRACTIVE and time.monotonic() - drawn > REDRAWN_S:
+                drawn = time.monotonic()
+                yield render.conversation_html((*past, answer), busy=True), past, gr.skip()
+        for part in growing(answer) if answer.model == EXTRACTIVE else ():
             yield render.conversation_html((*past, part), busy=True), past, gr.skip()
         now = (*past, answer)
         yield render.conversation_html(now), now, question if answer.status == "error" else gr.skip()

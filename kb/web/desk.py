@@ -42,6 +42,17 @@ def reply(
         return Answer(question, "error", error=explained(error))
 
 
+def replying(kb: KnowledgeBase, question: str, history: Sequence[Turn]) -> Iterator[Answer]:
+    """The same as it grows: the last answer is whole or has an error."""
+    if len(question) > QUESTION_LIMIT:
+        yield reply(kb, question)
+        return
+    try:
+        yield from kb.stream(question, history=history)
+    except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
+        yield Answer(question, "error", error=explained(error))
+
+
 def judge(kb: KnowledgeBase, text: str, filters: Filters | None = None) -> CheckReport:
     """A ``CheckReport`` whatever happens, in the same way."""
     if len(text) > TEXT_LIMIT:
@@ -75,9 +86,9 @@ def explained(error: Exception) -> str:
 
 
 def footer(kb: KnowledgeBase) -> str:
-    """How much the library holds and how new it is."""
+    """How much the library holds, how new it is, and who reads along."""
     info = kb.info()
-    return render.footer_html(info["documents"], info["newest"])
+    return render.footer_html(info["documents"], info["newest"], info.get("model"))
 
 
 def filters_of(source: str, document_id: str, after: str, before: str) -> Filters:
