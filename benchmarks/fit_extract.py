@@ -6,9 +6,9 @@
 *order* ranks all candidates by their features: a softmax over the candidates of a question. *answerable* says
 how likely the best candidate is right: logistic regression over a summary, its squares and products. Both are
 fitted and measured in five folds by paragraph. Questions that have an answer and those that have none count
-equally; the news of TREC are a quarter of all (in the order, three times their number). The threshold is the
-one that best balances possible questions answered and impossible ones refused, on the folds that were left
-out.
+equally; the news of TREC are a quarter of all (in the order, three times their number). The threshold
+balances possible questions answered and impossible ones refused, on the folds that were left out: the middle
+of all that do so about as well as the best one, whose place is chance.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from kb import extract
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+PLATEAU = 0.005  # about the standard error of the balance
 POSSIBLE = ("asked", "reworded", "compound")
 
 
@@ -159,7 +160,8 @@ def fit_answerable(order: Array, summaries: Array, right: Mask, weight: Array) -
 
 
 def best_threshold(probability: Array, possible: Mask, weight: Array) -> float:
-    """The threshold with the best mean of possible questions answered and impossible ones refused."""
+    """The median of the thresholds whose mean of possible questions answered and impossible ones refused is
+    within ``PLATEAU`` of the best."""
 
     def balance(threshold: float) -> float:
         answered = probability >= threshold
@@ -167,7 +169,9 @@ def best_threshold(probability: Array, possible: Mask, weight: Array) -> float:
         no = np.average(~answered[~possible], weights=weight[~possible])
         return float(yes + no) / 2
 
-    return float(max(np.quantile(probability, np.linspace(0.02, 0.98, 97)), key=balance))
+    grid = np.quantile(probability, np.linspace(0.02, 0.98, 97))
+    balances = np.array([balance(threshold) for threshold in grid])
+    return float(np.median(grid[balances >= balances.max() - PLATEAU]))
 
 
 def calibration_error(probability: Array, right: Mask, weight: Array, bins: int = 10) -> float:

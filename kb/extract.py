@@ -332,7 +332,7 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
 
 # ----------------------------------------------------------------------------------------- models
 
-SUMMARY = ("order", "reader", "covered", "words", "library")
+SUMMARY = ("order", "reader", "covered", "near", "words", "library")
 TERMS = (*SUMMARY, *(f"{one}*{other}" for one, other in combinations_with_replacement(SUMMARY, 2)))
 
 
@@ -340,7 +340,8 @@ def summarise(weights: Weights, hits: Sequence[Hit], order: Matrix, rows: Matrix
     """What speaks for and against the question being answered at all, shape (len(SUMMARY),).
 
     The best order score; what the reader says of the sentence that it trusts most; how much of the question
-    the best hits hold together (one in several parts is answered by several of them); and what these have to
+    the best hits hold together (one in several parts is answered by several of them); how near the nearest
+    passage is in meaning, for questions that share few words with their answers; and what these have to
     be seen against: the length of the question, and the size of the library, since in a large one something
     always looks a little like an answer.
     """
@@ -350,6 +351,7 @@ def summarise(weights: Weights, hits: Sequence[Hit], order: Matrix, rows: Matrix
             order.max(),
             rows[:, FEATURES.index("reader")].max(),
             weights.coverage(together),
+            rows[:, FEATURES.index("cosine")].max(),
             math.log1p(len(weights.rarity)),
             math.log1p(weights.passages),
         ]
