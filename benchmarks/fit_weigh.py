@@ -18,7 +18,7 @@ import json
 import pickle
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +42,14 @@ MOST_FLAGGED = 0.03  # of supported claims: a reporter who is called wrong for n
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A claim as it is weighed; ``verdict`` is the right one, a place in ``weigh.VERDICTS``."""
+    """A claim as it is weighed; ``verdict`` is the right one, a place in ``weigh.VERDICTS``. ``named``: a
+    rule named a difference, which settles it."""
 
     kind: str
     group: str
     own: bool
     features: tuple[float, ...]
+    named: bool
     verdict: int
 
 
@@ -86,6 +88,7 @@ def main() -> None:
             },
             "supported": scales.supported,
             "contradicted": scales.contradicted,
+            "named": round(scales.named, 4),
         }
         path = Path(weigh.__file__).with_name("weigh.json")
         path.write_text(json.dumps({"about": about, **fitted}, indent=1) + "\n", encoding="utf-8")
@@ -111,7 +114,8 @@ def measured(judgements: Sequence[Judgement]) -> Iterator[Row]:
         compared = verify.compare(one.claim, verify.sentences(hit), embed, reader.judge)
         if compared:
             own = one.kind in {"repeated", "changed", "both", "stated", "misstated", "open"}
-            yield Row(one.kind, one.group, own, compared[0].row, one.verdict)
+            named = compared[0].difference is not None
+            yield Row(one.kind, one.group, own, compared[0].row, named, one.verdict)
         if (n + 1) % 500 == 0:
             print(f"{n + 1} of {len(judgements)} measured", flush=True)
 
@@ -120,18 +124,20 @@ def fit(rows: Sequence[Row]) -> tuple[weigh.Scales, dict[str, object]]:
     """The scales, and the figures of cross-validation."""
     features = np.array([r.features for r in rows])
     right = np.array([r.verdict for r in rows])
-    own = np.array([r.own for r in rows])
+    own, named = np.array([r.own for r in rows]), np.array([r.named for r in rows])
     weight = weights_of(own, right)
+    open_weight = np.where(named, 0.0, weight)
     shares = np.zeros((len(rows), 3))
     for train, test in GroupKFold(5).split(rows, groups=[r.group for r in rows]):
-        shares[test] = fit_scales(features[train], right[train], weight[train]).probabilities(features[test])
+        shares[test] = fit_scales(features[train], right[train], open_weight[train]).probabilities(
+            features[test]
+        )
+    shares[named] = (0.0, 1.0, 0.0)
     supported, contradicted = best_limits(shares, right, weight)
-    fitted = fit_scales(features, right, weight)
+    fitted = fit_scales(features, right, open_weight)
     told = verdicts(shares, supported, contradicted)
     alone = {
-        "rules": np.where(
-            features[:, 4] > 0, 1, np.where((features[:, 5:] == 0).all(1) & (features[:, 2] > 0.65), 0, 2)
-        ),
+        "rules": np.where(named, 1, np.where((features[:, 4:] == 0).all(1) & (features[:, 2] > 0.65), 0, 2)),
         "reader": np.column_stack([features[:, :2], np.zeros(len(rows))]).argmax(1),
         "weighed": told,
     }
@@ -146,7 +152,12 @@ def fit(rows: Sequence[Row]) -> tuple[weigh.Scales, dict[str, object]]:
         here = np.array([r.kind == kind for r in rows])
         figures[f"weighed, {kind}"] = round(float(np.mean(told[here] == right[here])), 3)
     return (
-        weigh.Scales(fitted.mean, fitted.scale, fitted.weight, fitted.bias, supported, contradicted),
+        replace(
+            fitted,
+            supported=supported,
+            contradicted=contradicted,
+            named=float(np.average(right[named] == 1, weights=weight[named])),
+        ),
         figures,
     )
 
@@ -166,7 +177,7 @@ def fit_scales(features: Array, right: np.ndarray, weight: Array) -> weigh.Scale
     scale[scale < 1e-6] = 1.0
     rows = extract.terms((features - mean) / scale)
     model = LogisticRegression(C=0.3, max_iter=5000).fit(rows, right, sample_weight=weight)
-    return weigh.Scales(mean, scale, model.coef_, model.intercept_, 0.5, 0.5)
+    return weigh.Scales(mean, scale, model.coef_, model.intercept_, 0.5, 0.5, 1.0)
 
 
 def verdicts(shares: Array, supported: float, contradicted: float) -> np.ndarray:
@@ -177,7 +188,7 @@ def verdicts(shares: Array, supported: float, contradicted: float) -> np.ndarray
 
 def best_limits(shares: Array, right: np.ndarray, weight: Array) -> tuple[float, float]:
     """The limits with the best mean share of right verdicts, each verdict counting the same."""
-    grid = np.round(np.arange(0.25, 0.96, 0.05), 2)
+    grid = np.round(np.arange(0.5, 0.96, 0.05), 2)  # a verdict is at least as likely as not
 
     def worth(limits: tuple[float, float]) -> float:
         said = verdicts(shares, *limits)

@@ -1,9 +1,9 @@
 """Does this text support this claim? The one judge.
 
 A claim is held against the sentences that are nearest to it. The rules of a sub-editor (``kb.rules``) look
-for a difference, which is named in the explanation, and for what is missing; the reader (``kb.reader``)
-judges the pair as a whole. ``kb.weigh`` weighs both: what leaves part of the claim open is ``not_found``, and
-a person has to look.
+for a difference; one that they name contradicts the claim. Else the reader (``kb.reader``) judges the pair as
+a whole, and ``kb.weigh`` weighs this with what the rules miss: what leaves part of the claim open is
+``not_found``, and a person has to look.
 """
 
 from __future__ import annotations
@@ -181,8 +181,7 @@ def compare(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds)
         if difference is None:
             missing = rules.missing(pair)
         kind_open = float(difference is None and missing is None and rules.leaves_kind_open(pair))
-        told = float(difference is not None), float(missing is not None), kind_open
-        row = supports, contradicts, shared, nearness, *told
+        row = supports, contradicts, shared, nearness, float(missing is not None), kind_open
         found.append(Compared(pair, sentence, likeness, difference, missing, row))
     return found
 
@@ -199,9 +198,11 @@ def _finding(claim: str, one: Compared, scales: weigh.Scales, shares: Sequence[f
     supported, contradicted, probability = shares
     if _says_it(_plain(claim), _plain(one.evidence.text)):
         return Finding("supported", 1.0, 1.0, f"{source} says this word for word.", one.evidence)
-    if contradicted >= max(scales.contradicted, supported):
+    if one.difference:
+        verdict, probability, why = "contradicted", scales.named, one.difference
+    elif contradicted >= max(scales.contradicted, supported):
         verdict, probability = "contradicted", contradicted
-        why = one.difference or f"{source} says something else, though no single word makes the difference."
+        why = f"{source} says something else, though no single word makes the difference."
     elif supported >= scales.supported:
         verdict, probability = "supported", supported
         why = " ".join([f"{source} says the same.", *rules.notes(one.pair)])

@@ -1,9 +1,10 @@
-"""How much speaks for and against a claim: what the rules found and how the reader judges, weighed together.
+"""How much speaks for and against a claim where no rule names a difference.
 
 The rules of ``kb.rules`` are sure of what they name and blind to the rest; the reader (``kb.reader``) sees
-the rest and is never quite sure. A fitted multinomial logistic regression over a handful of numbers
-(``FEATURES``, their squares and products) says how likely each verdict is. Its weights and the data they
-were fitted on are in ``weigh.json``; ``benchmarks/fit_weigh.py`` makes that file.
+the rest and is never quite sure. What it says is weighed together with what the rules miss: a fitted
+multinomial logistic regression over a handful of numbers (``FEATURES``, their squares and products) says how
+likely each verdict is. Its weights and the data they were fitted on are in ``weigh.json``;
+``benchmarks/fit_weigh.py`` makes that file.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from kb.extract import terms
 Array = NDArray[np.float64]
 
 # Log odds by the reader; what of the claim stands in the evidence, and how near both are in meaning; whether
-# a rule names a difference, something missing, or a kind of thing that is left open.
-FEATURES = ("supports", "contradicts", "shared", "near", "difference", "missing", "kind_open")
+# a rule names something missing, or a kind of thing that is left open.
+FEATURES = ("supports", "contradicts", "shared", "near", "missing", "kind_open")
 VERDICTS = ("supported", "contradicted", "not_found")
 
 
@@ -31,6 +32,7 @@ class Scales:
     """``mean`` and ``scale``, shape (len(FEATURES),); ``weight``, shape (3, terms), and ``bias``, shape (3,).
 
     A verdict needs at least the probability ``supported`` or ``contradicted``; else it is not found.
+    ``named`` is the share of differences named by a rule that are contradictions.
     """
 
     mean: Array
@@ -39,6 +41,7 @@ class Scales:
     bias: Array
     supported: float
     contradicted: float
+    named: float
 
     def probabilities(self, rows: Array) -> Array:
         """Of each of ``VERDICTS``, shape (rows, 3)."""
@@ -52,4 +55,6 @@ def load_scales() -> Scales:
     """The scales that are shipped, from ``weigh.json``."""
     data = json.loads(Path(__file__).with_name("weigh.json").read_text(encoding="utf-8"))
     arrays = {name: np.array(data[name]) for name in ("mean", "scale", "weight", "bias")}
-    return Scales(**arrays, supported=data["supported"], contradicted=data["contradicted"])
+    return Scales(
+        **arrays, supported=data["supported"], contradicted=data["contradicted"], named=data["named"]
+    )
