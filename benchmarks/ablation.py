@@ -48,7 +48,7 @@ Array = NDArray[np.float64]
 STAGES = {
     "dense": ("cosine", "covered"),
     "lexical": ("cosine", "covered", "fused", "first_hit"),
-    "words": tuple(name for name in extract.FEATURES if name not in ("reader", "agreement")),
+    "words": tuple(name for name in extract.FEATURES if name != "reader"),
     "reader": extract.FEATURES,
 }
 

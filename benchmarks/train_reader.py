@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--reading", type=float, default=1.0, help="the share of the reading exercises used")
     parser.add_argument("--rate", type=float, default=1e-4, help="the highest learning rate")
     parser.add_argument("--steps", type=int, help="stop after so many steps of the whole schedule")
-    parser.add_argument("--write", action="store_true", help=f"write kb/{reader.FILE_NAME}")
+    parser.add_argument("--write", action="store_true", help="write the file in kb/")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     by_context = read_squadshifts(args.squadshifts)
@@ -161,7 +161,8 @@ def main() -> None:
             "steps": [args.steps or len(steps), len(steps)],
             "figures": figures,
         }
-        reader.write_weights(Path(reader.__file__).with_name(reader.FILE_NAME), weights, about)
+        name = reader.JUDGE_FILE_NAME if args.pairs else reader.FILE_NAME
+        reader.write_weights(Path(reader.__file__).with_name(name), weights, about)
 
 
 def look_alikes(by_context: Mapping[str, Sequence[Row]], out: Path) -> dict[str, list[str]]:

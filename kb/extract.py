@@ -163,7 +163,6 @@ _POINTS_BACK = re.compile(
 
 FEATURES = (
     "reader",
-    "agreement",
     "covered",
     "covered_nearby",
     "covered_passage",
@@ -198,11 +197,7 @@ def features(question: Question, weights: Weights, found: Sequence[Candidate], m
     """The numbers that describe each candidate, shape (len(found), len(FEATURES)); see ``FEATURES``."""
     if not found:
         return np.zeros((0, len(FEATURES)))
-    agreeing = _agreement(question, found, marked)
-    return np.array(
-        [[_reader(c, marked), a, *_row(question, weights, c)] for c, a in zip(found, agreeing, strict=True)],
-        dtype=np.float64,
-    )
+    return np.array([[_reader(c, marked), *_row(question, weights, c)] for c in found], dtype=np.float64)
 
 
 def _reader(c: Candidate, marked: Marked) -> float:
@@ -218,34 +213,6 @@ def _told(c: Candidate, marked: Marked) -> str:
     passage = c.hit.passage
     span = marked[passage].span(c.start - passage.start, c.end - passage.start)
     return passage.text[slice(*span)] if span else ""
-
-
-def _agreement(question: Question, found: Sequence[Candidate], marked: Marked) -> list[float]:
-    """How far other documents tell the same as each candidate: as log1p of their number, each counted by how
-    likely the reader holds it that they answer."""
-    asked = {w.stem for w in question.words}
-    told = [frozenset(w.stem for w in content_words(_told(c, marked))) - asked for c in found]
-    trust = [1.0 / (1.0 + math.exp(-_reader(c, marked))) for c in found]
-    agreeing = []
-    for one, own in zip(found, told, strict=True):
-        others: dict[str, float] = {}
-        for other, said, sure in zip(found, told, trust, strict=True):
-            document = other.hit.passage.document_id
-            if sure > _UNSURE and document != one.hit.passage.document_id and _tell_the_same(own, said):
-                others[document] = max(sure, others.get(document, 0.0))
-        agreeing.append(math.log1p(sum(others.values())))
-    return agreeing
-
-
-_UNSURE = 0.05  # sentences that answer less likely than this bear nothing out
-
-
-def _tell_the_same(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Whether half the words of the shorter are in the longer; of figures, one must be."""
-    figures = [frozenset(w for w in words if w[0].isdigit()) for words in (one, other)]
-    if any(figures) and not figures[0] & figures[1]:
-        return False
-    return len(one & other) >= max(1, min(len(one), len(other)) / 2)
 
 
 def _row(question: Question, weights: Weights, c: Candidate) -> list[float]:
@@ -332,7 +299,7 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
 
 # ----------------------------------------------------------------------------------------- models
 
-SUMMARY = ("order", "reader", "covered", "near", "words", "library")
+SUMMARY = ("order", "reader", "covered", "words", "library")
 TERMS = (*SUMMARY, *(f"{one}*{other}" for one, other in combinations_with_replacement(SUMMARY, 2)))
 
 
@@ -340,8 +307,7 @@ def summarise(weights: Weights, hits: Sequence[Hit], order: Matrix, rows: Matrix
     """What speaks for and against the question being answered at all, shape (len(SUMMARY),).
 
     The best order score; what the reader says of the sentence that it trusts most; how much of the question
-    the best hits hold together (one in several parts is answered by several of them); how near the nearest
-    passage is in meaning, for questions that share few words with their answers; and what these have to
+    the best hits hold together (one in several parts is answered by several of them); and what these have to
     be seen against: the length of the question, and the size of the library, since in a large one something
     always looks a little like an answer.
     """
@@ -351,7 +317,6 @@ def summarise(weights: Weights, hits: Sequence[Hit], order: Matrix, rows: Matrix
             order.max(),
             rows[:, FEATURES.index("reader")].max(),
             weights.coverage(together),
-            rows[:, FEATURES.index("cosine")].max(),
             math.log1p(len(weights.rarity)),
             math.log1p(weights.passages),
         ]

@@ -211,17 +211,25 @@ def reader_graph(weights: Weights, *, exact: bool = False) -> onnx.ModelProto:
     """Two texts read together: ``ids`` and ``segments`` (texts, pieces) to ``places`` (texts, pieces, 2) and
     ``verdicts`` (texts, 3).
 
-    ``segments`` is 0 for the pieces of the first text and 1 for those of the second; ``weights`` holds linear
-    layers ``head`` (of every piece) and ``judge`` (of the first one) besides the encoder's.
+    ``segments`` is 0 for the pieces of the first text and 1 for those of the second; ``weights`` holds a
+    linear layer ``head`` (of every piece) or ``judge`` (of the first one), or both, besides the encoder's.
     """
     g = _Graph(weights, exact)
     segment = g("Gather", g.constant(weights["embeddings.token_type_embeddings.weight"]), "segments")
     x = _layers(g, segment)
     first = g("Gather", x, g.constant(np.array(0)), axis=1)
-    for name, states, output in (("head", x, "places"), ("judge", first, "verdicts")):
+    shapes: dict[str, list[str | int]] = {}
+    heads: dict[str, tuple[str, str, list[str | int]]] = {
+        "head": (x, "places", ["texts", "pieces", 2]),
+        "judge": (first, "verdicts", ["texts", 3]),
+    }
+    for name, (states, output, shape) in heads.items():
+        if f"{name}.weight" not in weights:
+            continue
+        shapes[output] = shape
         weight, bias = g.constant(weights[f"{name}.weight"].T), g.constant(weights[f"{name}.bias"])
         g("Add", g("MatMul", states, weight), bias, outputs=(output,))
-    return g.model(["ids", "segments"], {"places": ["texts", "pieces", 2], "verdicts": ["texts", 3]})
+    return g.model(["ids", "segments"], shapes)
 
 
 def _layers(g: _Graph, segment: str) -> str:

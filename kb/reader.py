@@ -7,10 +7,10 @@ Both are seen against the same numbers for the piece that stands for "not in thi
 Lee and Toutanova, NAACL 2019, section 4.3), which makes them comparable between passages.
 
 A claim goes in like a question, and three numbers come out for the whole: the passage supports it,
-contradicts it, or leaves it open.
+contradicts it, or leaves it open. One encoder that does both reads worse, so each has its own.
 
-The reader shares the word pieces and the embedding tables of the packaged MiniLM; only its encoder layers and
-head are shipped, in 8 bits (``reader.safetensors``). ``benchmarks/train_reader.py`` makes that file.
+They share the word pieces and the embedding tables of the packaged MiniLM; only encoder layers and heads are
+shipped, in 8 bits (``reader.safetensors``, ``judge.safetensors``). ``benchmarks/train_reader.py`` makes them.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 FILE_NAME = "reader.safetensors"
+JUDGE_FILE_NAME = "judge.safetensors"
 # The most word pieces of each part; what is longer is cut.
 _QUESTION, _HEADING, _TEXT = 80, 32, 300
 _SPAN = 30  # the most word pieces of the words that answer
@@ -120,22 +121,23 @@ class Reader:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         self._lock = threading.Lock()
-        self._session: onnxruntime.InferenceSession | None = None
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
 
     def read(self, question: str, pages: Sequence[Page]) -> list[Marks]:
         """The marks on each page."""
         given = [pieces(question, page) for page in pages]
-        return [marks(one, places) for one, places in zip(given, self._run(given, "places"), strict=True)]
+        places = self._run(FILE_NAME, given, "places")
+        return [marks(one, found) for one, found in zip(given, places, strict=True)]
 
     def judge(self, claim: str, pages: Sequence[Page]) -> NDArray[np.float64]:
         """The log odds, against "it leaves this open", that each page supports and contradicts the claim;
         shape (pages, 2)."""
-        verdicts = self._run([pieces(claim, page) for page in pages], "verdicts")
+        verdicts = self._run(JUDGE_FILE_NAME, [pieces(claim, page) for page in pages], "verdicts")
         found = np.array(verdicts, np.float64).reshape(-1, 3)
         return np.asarray(found[:, :2] - found[:, 2:])
 
-    def _run(self, given: Sequence[Pieces], output: str) -> list[NDArray[np.floating]]:
-        session = self._load()
+    def _run(self, name: str, given: Sequence[Pieces], output: str) -> list[NDArray[np.floating]]:
+        session = self._load(name)
         made: dict[int, NDArray[np.floating]] = {}
 
         def read_one(n: int) -> None:
@@ -145,11 +147,11 @@ class Reader:
         minilm.on_all_cores(read_one, sorted(range(len(given)), key=lambda n: -len(given[n].ids)))
         return [made[n] for n in range(len(given))]
 
-    def _load(self) -> onnxruntime.InferenceSession:
+    def _load(self, name: str) -> onnxruntime.InferenceSession:
         with self._lock:
-            if self._session is None:
-                self._session = minilm.open_session(_exported(self._cache))
-            return self._session
+            if name not in self._sessions:
+                self._sessions[name] = minilm.open_session(_exported(self._cache, name))
+            return self._sessions[name]
 
 
 def marks(given: Pieces, places: NDArray[np.floating]) -> Marks:
@@ -161,9 +163,9 @@ def marks(given: Pieces, places: NDArray[np.floating]) -> Marks:
 # -------------------------------------------------------------------------------------- its weights
 
 
-def _exported(cache: Path) -> bytes:
-    data = Path(__file__).with_name(FILE_NAME).read_bytes()
-    file = cache / minilm.cached_name("reader", hashlib.sha256(data).hexdigest())
+def _exported(cache: Path, name: str) -> bytes:
+    data = Path(__file__).with_name(name).read_bytes()
+    file = cache / minilm.cached_name(Path(name).stem, hashlib.sha256(data).hexdigest())
     return minilm.cached_model(file, lambda: minilm.reader_graph(read_weights(data)))
 
 

@@ -148,6 +148,7 @@ class Compared:
     likeness: float
     difference: str | None
     missing: str | None
+    kind_open: bool
     row: tuple[float, ...]
 
 
@@ -180,9 +181,9 @@ def compare(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds)
             difference = rules.difference(pair) or _another_kind(pair, alike)
         if difference is None:
             missing = rules.missing(pair)
-        kind_open = float(difference is None and missing is None and rules.leaves_kind_open(pair))
-        row = supports, contradicts, shared, nearness, float(missing is not None), kind_open
-        found.append(Compared(pair, sentence, likeness, difference, missing, row))
+        kind_open = difference is None and missing is None and rules.leaves_kind_open(pair)
+        row = supports, contradicts, shared, nearness, float(missing is not None), float(kind_open)
+        found.append(Compared(pair, sentence, likeness, difference, missing, kind_open, row))
     return found
 
 
@@ -200,11 +201,11 @@ def _finding(claim: str, one: Compared, scales: weigh.Scales, shares: Sequence[f
         return Finding("supported", 1.0, 1.0, f"{source} says this word for word.", one.evidence)
     if one.difference:
         verdict, probability, why = "contradicted", scales.named, one.difference
-    elif contradicted >= max(scales.contradicted, supported):
+    elif contradicted >= max(scales.contradicted, supported) and not one.missing and not _told(one.pair):
         verdict, probability = "contradicted", contradicted
         why = f"{source} says something else, though no single word makes the difference."
-    elif supported >= scales.supported:
-        verdict, probability = "supported", supported
+    elif supported >= scales.supported or _figures_agree(one):
+        verdict, probability = "supported", max(supported, one.likeness)
         why = " ".join([f"{source} says the same.", *rules.notes(one.pair)])
     elif one.missing:
         why = f"The closest passage does not mention {one.missing}."
@@ -213,6 +214,18 @@ def _finding(claim: str, one: Compared, scales: weigh.Scales, shares: Sequence[f
     else:
         why = "The closest passage leaves part of this open."
     return Finding(verdict, probability, one.likeness, why, one.evidence)
+
+
+def _figures_agree(one: Compared) -> bool:
+    return _told(one.pair) and not one.missing and one.likeness >= _SAME_CLAIM and not one.kind_open
+
+
+def _told(pair: Pair) -> bool:
+    """Whether the claim has figures or dates: about these the rules are exact and the reader is not."""
+    return any(slot.kind in ("amount", "date") for slot in pair.claim.slots)
+
+
+_SAME_CLAIM = 0.65  # how alike a claim and a sentence are that say the same, if all figures agree
 
 
 _SAME_THING = 0.5  # of a claim's words, what a sentence about the same thing has

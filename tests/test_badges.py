@@ -108,7 +108,7 @@ def test_a_document_that_is_gone_supports_nothing(kb: KnowledgeBase) -> None:
         raise NoSuchDocument(f"there is no document {document_id}", "list them")
 
     answer = said(kb, "The ferry runs from five in the morning until midnight", 2)
-    found = judged(answer, gone, kb.store.embedder.embed)
+    found = judged(answer, gone, kb.store.embedder.embed, kb._reader.judge)
     assert found.citations == ()
     assert found.sentences[0].support == "unsupported"
 

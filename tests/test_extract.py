@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from kb import extract
 from kb.extract import candidates, choose, compose, load_model
 from kb.pipeline import KnowledgeBase
 from kb.question import analyse
-from kb.reader import Marks
 from kb.types import Answer, Filters, Hit, Passage, Source, Turn
 
 SEEDS = Path(__file__).parent.parent / "seeds"
@@ -228,30 +224,3 @@ def test_values_that_differ_are_named() -> None:
 def test_values_that_agree_or_are_not_sure_are_not(told: tuple[tuple[str, str, float], ...]) -> None:
     for question in ("How much did it cost?", "Who did it?", "How many has it?", "When does it start?"):
         assert rivals(question, *told) == []
-
-
-def agreement(question: str, *told: tuple[str, str, float]) -> list[float]:
-    """For sentences of documents, given as the words in them that answer and the log odds that they do."""
-    found = [c for document, text, _ in told for c in candidates([hit(text, document_id=document)])]
-    marked = {}
-    for c, (_, _, odds) in zip(found, told, strict=True):
-        start = c.text.rindex(" is ") + len(" is ")
-        places = np.array([[start, len(c.text) - 1]])
-        marked[c.hit.passage] = Marks(places, np.array([odds]), np.array([odds]))
-    return [round(math.expm1(n), 2) for n in extract._agreement(analyse(question), found, marked)]
-
-
-def test_other_documents_that_tell_the_same_count_by_how_sure_they_are() -> None:
-    question = "When was the ferry built?"
-    said = [("a", "The year is 1974.", 6.0), ("b", "The year is May 1974.", 6.0), ("c", "It is 1980.", 6.0)]
-    assert agreement(question, *said) == [1.0, 1.0, 0.0]
-    assert agreement(question, *said, ("d", "It is 1974.", 0.0)) == [1.5, 1.5, 0.0, 2.0]
-    assert agreement(question, *said[:1], ("d", "It is 1974.", -9.0))[0] == 0.0, "hardly an answer"
-    assert agreement(question, *said[:1], ("a", "It is 1974.", 9.0)) == [0.0, 0.0], "the same document"
-
-
-def test_names_agree_by_half_their_words_and_what_was_asked_is_no_answer() -> None:
-    question = "Who sold the Marta?"
-    told = [("a", "The seller is Nora Blum.", 9.0), ("b", "It is Blum.", 9.0), ("c", "It is the Marta.", 9.0)]
-    assert agreement(question, *told) == [1.0, 1.0, 0.0]
-    assert agreement(question, told[2], ("d", "That is the Marta.", 9.0)) == [0.0, 0.0]

@@ -243,7 +243,7 @@ def test_a_document_of_one_sentence_is_evidence(tmp_path: Path) -> None:
 
     records = tmp_path / "notes.jsonl"
     records.write_text(
-        '{"id": "note", "text": "She taught physics at Ostra College in 1983."}', encoding="utf-8"
+        '{"id": "note", "text": "Anna Lindt taught physics at Ostra College in 1983."}', encoding="utf-8"
     )
     settings = Settings(kb=tmp_path / "kb")
     with Store.open(tmp_path / "kb", settings, create=True) as store:
