@@ -38,7 +38,7 @@ FOLDER_NAME = "chroma"
 COMPLETE_NAME = "complete"
 COLLECTION = "passages"
 _BATCH = 2000  # Chroma refuses more than about 5,400 rows in one call.
-_PAUSES = (0.05, 0.1, 0.2, 0.4)
+_PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds between the attempts of a reader that finds the index unusable."""
 
 _TOLERANCE = 1e-2
