@@ -34,7 +34,6 @@ from kb.reader import Page
 from kb.text import Span, content_words, names, normalise, sentence_spans
 
 Row = dict[str, Any]
-VERDICTS = ("supported", "contradicted", "not_found")
 _LABELS = {"supported": 0, "refuted": 1, "not_enough_info": 2}
 # How often the pairs of an origin are used: short sentences that were made by pattern add little each.
 _SHARE = {"breaking_nli": 0.3, "med": 0.4, "monli": 0.4, "sick": 0.6, "conjnli_adversarial_train_15k": 0.6}

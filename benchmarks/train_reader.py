@@ -33,12 +33,13 @@ from transformers import BertModel
 from benchmarks.asked import SEED, Row, fill, pairs_by_question
 from benchmarks.asked import read as read_squadshifts
 from benchmarks.exercises import Exercise, Exercises, of_sentences
-from benchmarks.judgements import VERDICTS, Judgement, Judgements, of_pairs
+from benchmarks.judgements import Judgement, Judgements, of_pairs
 from kb import minilm, reader
 from kb.question import analyse
 from kb.retrieve import search
 from kb.settings import load_settings
 from kb.store import Store
+from kb.weigh import VERDICTS
 
 BATCH_PIECES = 4096
 

@@ -84,11 +84,21 @@ def prompt(question: str, hits: Sequence[Hit]) -> Messages:
     return [("system", _RULES), ("human", "\n\n".join([*parts, f"Question: {question}"]))]
 
 
+def _gives_orders(hit: Hit) -> bool:
+    return guard.speaks_to_a_machine(f"{hit.source.title}\n{hit.passage.text}")
+
+
+def screened(hits: Sequence[Hit]) -> tuple[str, ...]:
+    """A notice that names what is not handed on since it gives orders to a machine; none if all is."""
+    named = ", ".join(dict.fromkeys(hit.source.title for hit in hits if _gives_orders(hit)))
+    return (f"Not handed to the chat model, since it gives orders to programs: {named}.",) if named else ()
+
+
 def offered(hits: Sequence[Hit], tokens: int) -> list[Hit]:
     """The first hits that fit into so many tokens, counted with care; none that speaks to a machine."""
     room = tokens * _LETTERS_PER_TOKEN - len(_RULES)
     kept: list[Hit] = []
-    fit = [hit for hit in hits if not guard.speaks_to_a_machine(f"{hit.source.title}\n{hit.passage.text}")]
+    fit = [hit for hit in hits if not _gives_orders(hit)]
     for hit in fit[:PASSAGES]:
         room -= len(hit.passage.text) + 200
         if kept and room < 0:

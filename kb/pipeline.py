@@ -156,6 +156,7 @@ class KnowledgeBase:
             return
         tokens = min(self.settings.model_tokens, (self._model.context or 1_000_000) // 2)
         hits = self._worth_reading(question, found, filters, history)
+        found = replace(found, notices=(*found.notices, *generate.screened(hits)))
         passages = generate.offered(hits, tokens)
         if not passages:
             yield found

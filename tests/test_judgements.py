@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.altered import Thesaurus
-from benchmarks.judgements import VERDICTS, Judgements, denial, of_pairs, shortened, stated
+from benchmarks.judgements import Judgements, denial, of_pairs, shortened, stated
+from kb.weigh import VERDICTS
 from tests.test_exercises import QUESTIONS, RIVER
 from tests.test_exercises import thesaurus as thesaurus
 
