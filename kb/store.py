@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ from kb.errors import Busy, EmbedderMismatch, KBError, NoKnowledgeBase, StorageE
 from kb.settings import Settings
 from kb.types import Document, Passage
 from kb.vectors import COMPLETE_NAME, FOLDER_NAME, ReadOnlyIndex, VectorIndex
+
+log = logging.getLogger(__name__)
 
 LOCK_NAME = "writer.lock"
 HOLDER_NAME = "writer.json"
@@ -67,6 +70,7 @@ class Store:
                 )
             catalogue = _create(folder, embedder)
         else:
+            _bring_up_to_date(folder)
             catalogue = Catalogue.open(folder)
         try:
             _check_embedder(catalogue, embedder)
@@ -251,6 +255,17 @@ def _create(folder: Path, embedder: Embedder) -> Catalogue:
         if Catalogue.exists(folder):
             return Catalogue.open(folder)
         return Catalogue.create(folder, {"embedder": embedder.name, "dimension": str(embedder.dimension)})
+
+
+def _bring_up_to_date(folder: Path) -> None:
+    """Convert a catalogue that an older kbqa made; it is kept beside the new one as it was."""
+    if not Catalogue.is_outdated(folder):
+        return
+    with lock(folder, wait_s=60):
+        if backup := Catalogue.upgrade(folder):  # unless another process did it meanwhile
+            log.warning(
+                "%s was made by an older kbqa and is brought up to date; kept as it was: %s", folder, backup
+            )
 
 
 def _check_embedder(catalogue: Catalogue, embedder: Embedder) -> None:
