@@ -413,6 +413,10 @@ class Catalogue:
             found.update((stored.key, stored) for stored in self._select_passages(where, part))
         return found
 
+    def passages_of(self, document_id: str) -> list[StoredPassage]:
+        """All passages of a live document, in order; none if there is no such document."""
+        return list(self._select_passages("d.live = 1 AND d.id = ? ORDER BY p.ordinal", (document_id,)))
+
     def neighbours(self, document_id: str, first: int, last: int) -> list[Passage]:
         """The passages of a live document with ordinals from ``first`` to ``last``, both included."""
         where = "d.live = 1 AND d.id = ? AND p.ordinal BETWEEN ? AND ? ORDER BY p.ordinal"

@@ -654,6 +654,29 @@ def test_a_lost_vector_folder_is_built_again_without_embedding(
         assert [h.to_dict() for h in hits(again, query)] == before
 
 
+def test_only_what_is_new_in_a_document_is_embedded(
+    store: Store, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ingest.sync import ingest
+
+    news = shutil.copytree(texts, tmp_path / "news")
+    ingest([str(news)], store)
+    before = [h.to_dict() for h in hits(store, "harbour bridge")]
+    embedder = Counting(store)
+    monkeypatch.setattr("ingest.load.PIPELINE_VERSION", "next")  # so that every file is read again
+    assert ingest([str(news)], store).passages > 5
+    assert embedder.texts == 0
+    assert [h.to_dict() for h in hits(store, "harbour bridge")] == before
+    embedder.texts = 0
+    bridge = news / "bridge.md"
+    bridge.write_text(bridge.read_text().replace("31 votes", "32 votes"))
+    report = ingest([str(news)], store)
+    assert (report.updated, embedder.texts) == (1, 1)
+    assert report.passages > 1
+    assert_tidy(store)
+    assert "32 votes" in " ".join(h.passage.text for h in hits(store, "votes of the council"))
+
+
 def test_a_vector_folder_lost_with_work_half_done_is_built_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
