@@ -185,6 +185,9 @@ def cli() -> None:
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--prune", is_flag=True, help="Also remove documents whose file is gone.")
+@click.option(
+    "--watch", is_flag=True, help="Go on: read what changes and remove what goes, until Ctrl-C is pressed."
+)
 @click.option("--include", metavar="PATTERN", multiple=True, help='Only such files of a folder: "*.md".')
 @click.option("--exclude", metavar="PATTERN", multiple=True, help="Not these; patterns as in .gitignore.")
 @click.option(
@@ -201,6 +204,7 @@ def ingest(
     run: Run,
     sources: tuple[str, ...],
     prune: bool,
+    watch: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     columns: tuple[tuple[str, str], ...],
@@ -220,20 +224,54 @@ def ingest(
     if password == "-":
         password = click.prompt("Password", hide_input=True, err=True)
     settings = run.settings()
-    with Store.open(settings.kb, settings, create=True) as store, _progress(run, "ingesting") as progress:
-        report = ingest_sources(
-            sources,
-            store,
-            prune=prune,
-            options=Options(password, columns),
-            chosen=Chosen(include, exclude),
-            fetcher=Fetcher(private=settings.private_urls),
-            progress=progress,
-        )
-    for failure in report.failed:
-        click.echo(f"failed: {failure.source}: {failure.error}", err=True)
+    with Store.open(settings.kb, settings, create=True) as store:
+
+        def once(part: Sequence[str], prune: bool, wait_s: float = 0.0) -> IngestReport:
+            with _progress(run, "ingesting") as progress:
+                return ingest_sources(
+                    part,
+                    store,
+                    prune=prune,
+                    options=Options(password, columns),
+                    chosen=Chosen(include, exclude),
+                    fetcher=Fetcher(private=settings.private_urls),
+                    progress=progress,
+                    wait_s=wait_s,
+                )
+
+        if watch:
+            return _watch(run, sources, store.folder, functools.partial(once, wait_s=60))
+        report = once(sources, prune)
+    _tell_failures(report)
     run.put(report, lambda: _ingest_text(report))
     return 1 if report.failed else 0
+
+
+def _watch(
+    run: Run, sources: Sequence[str], folder: Path, ingest: Callable[[Sequence[str], bool], IngestReport]
+) -> int:
+    """Keep the sources in step until Ctrl-C, which is no failure here."""
+    import json
+    from datetime import datetime
+
+    from ingest.watch import keep_in_step
+
+    def tell(report: IngestReport) -> None:
+        _tell_failures(report)
+        now = f"{datetime.now():%H:%M:%S}"
+        _print(json.dumps(report.to_dict()) if run.json else f"{now} {_ingest_text(report)}")
+
+    run.say("Watching; stop with Ctrl-C.")
+    try:
+        keep_in_step(sources, folder, ingest, tell)
+    except KeyboardInterrupt:
+        run.say("Stopped; everything that was read is kept.")
+    return 0
+
+
+def _tell_failures(report: IngestReport) -> None:
+    for failure in report.failed:
+        click.echo(f"failed: {failure.source}: {failure.error}", err=True)
 
 
 @cli.command()

@@ -52,6 +52,7 @@ DOORS = {
     "pathspec": {"ingest/sync.py"},
     "striprtf": {"ingest/load/rtf.py"},
     "msoffcrypto": {"ingest/load/encrypted.py"},
+    "watchfiles": {"ingest/watch.py"},
 }
 
 
