@@ -376,7 +376,11 @@ class Catalogue:
         return row[0] if row else None
 
     def origins(self) -> list[str]:
-        return [row[0] for row in self._rows("SELECT origin FROM origins ORDER BY origin")]
+        """Every file and URL that was ingested, those too that have to be read again."""
+        rows = self._rows(
+            "SELECT origin FROM origins UNION SELECT origin FROM documents WHERE live = 1 ORDER BY origin"
+        )
+        return [row[0] for row in rows]
 
     def documents_of(self, origin: str) -> list[str]:
         rows = self._rows("SELECT id FROM documents WHERE origin = ? AND live = 1 ORDER BY key", (origin,))
