@@ -1,7 +1,7 @@
 """Files damaged at random, of every format: each is read or refused, in a sentence, and offsets stay true.
 
-``EXAMPLES=5000 pytest tests/test_fuzz.py`` tries that many of each format. ``benchmarks/fuzz.py`` looks for damage
-that leads to new paths through the code; what it found is read here too.
+``EXAMPLES=5000 pytest tests/test_fuzz.py`` tries that many of each format. ``benchmarks/fuzz.py`` looks for
+damage that leads to new paths through the code; what it found is read here too.
 """
 
 from __future__ import annotations

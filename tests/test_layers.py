@@ -46,6 +46,7 @@ DOORS = {
     "uvicorn": {"kb/web/server.py"},
     "trafilatura": {"ingest/load/html.py"},
     "pypdf": {"ingest/load/pdf.py"},
+    "pypdfium2": {"ingest/load/scan.py"},
     "docx": {"ingest/load/docx.py", "kb/pack.py"},
     "markdown_it": {"ingest/load/markdown.py"},
     "openpyxl": {"kb/sheets.py"},
