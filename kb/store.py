@@ -53,12 +53,14 @@ class Store:
         self.embedder = embedder
 
     @classmethod
-    def open(cls, folder: Path, settings: Settings, *, create: bool = False) -> Store:
+    def open(
+        cls, folder: Path, settings: Settings, *, create: bool = False, embedder: Embedder | None = None
+    ) -> Store:
         """Open the knowledge base in ``folder``, or make an empty one there if ``create``.
 
-        Raises ``NoKnowledgeBase``, ``EmbedderMismatch`` and ``StorageError``.
+        ``embedder`` takes the place of the one that the settings name. Raises ``NoKnowledgeBase``, ``EmbedderMismatch`` and ``StorageError``.
         """
-        embedder = load_embedder(settings.embedder, settings.cache)
+        embedder = embedder or load_embedder(settings.embedder, settings.cache)
         if not Catalogue.exists(folder):
             if not create:
                 raise NoKnowledgeBase(

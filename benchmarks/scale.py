@@ -1,0 +1,251 @@
+"""How size tells: ``python -m benchmarks.scale [--passages N] [--kb FOLDER]``.
+
+Fills a knowledge base with generated articles, measures how fast they go in on the way, then opens it in a
+process of its own and measures opening, memory, search with and without filters, and how much of the exact
+nearest neighbours the index finds. ``--kb`` keeps the knowledge base, and measures one that is kept already.
+
+The vectors are random projections of the words of each passage: embedding 100,000 passages takes an hour,
+and the engines do not care what a vector means. Times do not hold the embedding of the question (3 to 5 ms).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.articles import article, articles, publishers
+from kb.retrieve import search
+from kb.settings import Settings
+from kb.store import Change, Store
+from kb.text import content_words
+from kb.types import Filters
+
+BATCH = 256
+"""Passages written in one step, as ingestion does."""
+QUESTIONS = 200
+FILTERS = ("none", "publisher", "after", "before", "range", "both", "document")
+
+
+class Projection:
+    """Each word has a random direction of its own and weighs by its length; a text is their sum."""
+
+    name = "projection"
+    dimension = 384
+    max_tokens = 256
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self._rows = np.empty((1 << 16, self.dimension), np.float32)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        return [len(text.split()) for text in texts]
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        out = np.zeros((len(texts), self.dimension), np.float32)
+        for n, text in enumerate(texts):
+            words = re.findall(r"\w+", text.lower())
+            places = [self._place(word) for word in words]
+            out[n] = np.array([len(word) for word in words], np.float32) @ self._rows[places]
+        length = np.linalg.norm(out, axis=1, keepdims=True)
+        return out / np.maximum(length, 1e-12)
+
+    def _place(self, word: str) -> int:
+        place = self._places.get(word)
+        if place is None:
+            place = self._places[word] = len(self._places)
+            if place == len(self._rows):
+                self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
+            direction = np.random.default_rng(zlib.crc32(word.encode()))
+            self._rows[place] = direction.standard_normal(self.dimension, np.float32)
+        return place
+
+
+def fill(folder: Path, passages: int) -> list[tuple[int, float]]:
+    """Write articles until there are so many passages; (passages so far, passages a second) for each tenth."""
+    rates: list[tuple[int, float]] = []
+    step = max(passages // 10, BATCH)
+    with Store.open(folder, Settings(kb=folder), create=True, embedder=Projection()) as store:
+        done, since, busy = 0, 0, 0.0
+        with store.writer() as writer:
+            for changes in _batches(passages):
+                began = time.perf_counter()
+                writer.replace(changes)
+                busy += time.perf_counter() - began
+                written = sum(len(pair[1]) for change in changes for pair in change.documents)
+                done, since = done + written, since + written
+                if since >= step or done >= passages:
+                    rates.append((done, since / busy))
+                    print(f"{done:9,} passages in, {since / busy:6.0f} a second", flush=True)
+                    since, busy = 0, 0.0
+    return rates
+
+
+def _batches(passages: int) -> Iterator[list[Change]]:
+    batch: list[Change] = []
+    done = size = 0
+    for made in articles(passages):
+        document = made.document
+        batch.append(Change(document.source, document.content_hash, ((document, made.passages),)))
+        size += len(made.passages)
+        if size >= BATCH or done + size >= passages:
+            yield batch
+            done += size
+            batch, size = [], 0
+            if done >= passages:
+                return
+
+
+def measure(folder: Path) -> dict[str, object]:
+    """Everything about a filled knowledge base; to be run in a process that has done nothing else."""
+    from kb.pipeline import KnowledgeBase
+
+    before = _memory()
+    began = time.perf_counter()
+    store = Store.open(folder, Settings(kb=folder), embedder=Projection())
+    opened = time.perf_counter()
+    search(store, "the ferry", content_words("the ferry"))
+    first = time.perf_counter()
+    documents, passages = store.catalogue.counts()
+    kb = KnowledgeBase(store, Settings(kb=folder))
+    chance = random.Random(1)
+    asked = [article(chance.randrange(documents)) for _ in range(QUESTIONS)]
+    report: dict[str, object] = {
+        "documents": documents,
+        "passages": passages,
+        "open_s": round(opened - began, 3),
+        "first_search_s": round(first - opened, 3),
+    }
+    for kind in FILTERS:
+        filters = [_filters(kind, chance, documents) for _ in asked]
+        questions = [made.question for made in asked]
+
+        def one(n: int, filters: list[Filters] = filters, questions: list[str] = questions) -> None:
+            search(store, questions[n], content_words(questions[n]), filters=filters[n], limit=10)
+
+        report[f"search, filter {kind}: p50, p95 ms"] = _timed(one)
+    found = [
+        made.document.id in {hit.passage.document_id for hit in kb.search(made.question, top=10)}
+        or any(made.document.id in hit.copies for hit in kb.search(made.question, top=10))
+        for made in asked
+    ]
+    report["right document among the first 10"] = round(sum(found) / len(found), 3)
+    report.update(_parts(store, [made.question for made in asked]))
+    report["memory_mb"] = _memory()
+    report["memory_before_mb"] = before
+    report["recall@10"] = _recall(store, [made.question for made in asked], [made.answer for made in asked])
+    report["disk_mb"] = store.info()["size_bytes"] >> 20
+    store.close()
+    return report
+
+
+def _filters(kind: str, chance: random.Random, documents: int) -> Filters:
+    """A filter as somebody may choose it: names of large and small publishers, long and short times."""
+    year, month = chance.randint(2014, 2026), chance.randint(1, 12)
+    day = f"{year}-{month:02}-{chance.randint(1, 28):02}"
+    publisher = chance.choice(publishers())
+    match kind:
+        case "publisher":
+            return Filters(publishers=(publisher,))
+        case "after":
+            return Filters(after=day)
+        case "before":
+            return Filters(before=day)
+        case "range":
+            return Filters(after=day, before=f"{year + chance.randint(0, 3)}-12-31")
+        case "both":
+            return Filters(publishers=(publisher,), after=day)
+        case "document":
+            return Filters(document_ids=(f"article-{chance.randrange(documents):07}",))
+    return Filters()
+
+
+def _timed(one: Callable[[int], None], count: int = QUESTIONS) -> list[float]:
+    """Median and 95th percentile of a call in milliseconds."""
+    times = []
+    for n in range(count):
+        began = time.perf_counter()
+        one(n)
+        times.append(1000 * (time.perf_counter() - began))
+    return [round(float(np.percentile(times, share)), 1) for share in (50, 95)]
+
+
+def _parts(store: Store, questions: list[str]) -> dict[str, object]:
+    """What the two searches and the counting of words take of a search by themselves."""
+    catalogue = store.catalogue
+    vectors = [store.embedder.embed([question])[0] for question in questions]
+    words = [[word.text for word in content_words(question)] for question in questions]
+    generation = catalogue.generation()
+    parts: dict[str, Callable[[int], object]] = {
+        "vector index": lambda n: store.vectors.nearest(vectors[n], 50, generation=generation),
+        "full text": lambda n: catalogue.match(words[n], 50),
+        "counts of words": lambda n: catalogue.word_counts(words[n]),
+    }
+
+    def timed(part: Callable[[int], object]) -> list[float]:
+        return _timed(lambda n: None if part(n) is None else None)
+
+    return {f"{name}: p50, p95 ms": timed(part) for name, part in parts.items()}
+
+
+def _recall(store: Store, *texts: list[str]) -> list[float]:
+    """The share of the ten nearest by exact search that the index finds too, for each set of texts."""
+    queries = [store.embedder.embed(each) for each in texts]
+    best: list[list[list[tuple[float, int]]]] = [[[] for _ in each] for each in texts]
+    for keys, vectors in store.catalogue.every_vector(5000):
+        for query, kept in zip(queries, best, strict=True):
+            for n, row in enumerate(query @ vectors.T):
+                top = np.argsort(-row)[:10]
+                kept[n] = sorted([*kept[n], *((float(row[k]), keys[k]) for k in top)], reverse=True)[:10]
+    generation = store.catalogue.generation()
+    shares = []
+    for query, kept in zip(queries, best, strict=True):
+        right = 0
+        for vector, exact in zip(query, kept, strict=True):
+            near = store.vectors.nearest(vector, 10, generation=generation)
+            # By similarity, so that of passages that are equally near either may be found.
+            right += sum(similarity >= exact[-1][0] - 1e-3 for _, similarity in near)
+        shares.append(round(right / (10 * len(query)), 4))
+    return shares
+
+
+def _memory() -> int:
+    """The largest resident megabytes of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--passages", type=int, default=20_000)
+    parser.add_argument("--kb", type=Path)
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.measure:
+        print(json.dumps(measure(chosen.kb)))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = chosen.kb or Path(scratch) / "kb"
+        rates = [] if folder.exists() else fill(folder, chosen.passages)
+        command = [sys.executable, "-m", "benchmarks.scale", "--measure", "--kb", str(folder)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        report = json.loads(done.stdout)
+    if rates:
+        report["passages a second, first and last tenth"] = [round(rates[0][1]), round(rates[-1][1])]
+    for name, value in report.items():
+        print(f"{name:42s} {value}")
+
+
+if __name__ == "__main__":
+    main()
