@@ -195,7 +195,8 @@ def close_idle() -> None:
 
 def _document(fields: dict[str, Any]) -> Document:
     sections = tuple(Section(**section) for section in fields.pop("sections"))
-    return Document(**fields | {"sections": sections, "page_starts": tuple(fields["page_starts"])})
+    listed = {name: tuple(fields[name]) for name in ("page_starts", "copies")}
+    return Document(**fields | listed | {"sections": sections})
 
 
 def _death(code: int | None, limits: Limits, *, late: bool) -> SourceError:

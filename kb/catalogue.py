@@ -7,6 +7,11 @@ forgotten it. A run that is killed leaves rows with ``live = 0`` and nothing els
 them. Passage keys are never used twice, so a vector left behind by a killed run cannot come to stand for
 another passage.
 
+Documents with nearly the same text are of one *family* (see ``kb.editions``). Families are found when a
+document becomes live, by the few numbers of its *sketch*, and found anew when one of their own goes.
+
+A catalogue of an older schema is brought up to date by ``upgrade``, step by step, after a copy was made.
+
 Nothing outside this module knows that the engine is SQLite.
 """
 
@@ -16,23 +21,32 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kb.editions import LIKELY, are_copies, correction, runs, sketch
 from kb.errors import KnowledgeBaseError, NoSuchDocument, StorageError
 from kb.types import Document, DocumentSummary, Filters, Passage, Section, Source
 
 FILE_NAME = "catalogue.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Vectors = NDArray[np.float32]
 
-_SCHEMA = """
+_SKETCHES = (
+    """CREATE TABLE sketches (
+    number INTEGER NOT NULL, document INTEGER NOT NULL REFERENCES documents (key) ON DELETE CASCADE,
+    PRIMARY KEY (number, document)
+) WITHOUT ROWID""",
+    "CREATE INDEX sketches_by_document ON sketches (document)",
+    "CREATE INDEX documents_by_family ON documents (family) WHERE live = 1",
+)
+_SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE origins (origin TEXT PRIMARY KEY, content_hash TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
@@ -40,7 +54,8 @@ CREATE TABLE documents (
     id TEXT NOT NULL, live INTEGER NOT NULL DEFAULT 0, origin TEXT NOT NULL, source TEXT NOT NULL,
     title TEXT NOT NULL, text TEXT NOT NULL, media_type TEXT NOT NULL, content_hash TEXT NOT NULL,
     author TEXT, publisher TEXT, published TEXT, url TEXT, language TEXT,
-    sections TEXT NOT NULL, page_starts TEXT NOT NULL, retrieved_at TEXT
+    sections TEXT NOT NULL, page_starts TEXT NOT NULL, retrieved_at TEXT,
+    updated TEXT, correction TEXT, family INTEGER
 );
 CREATE UNIQUE INDEX live_documents ON documents (id) WHERE live = 1;
 CREATE INDEX documents_by_origin ON documents (origin);
@@ -56,12 +71,15 @@ CREATE VIRTUAL TABLE words USING fts5 (
     text, section, title, tokenize = 'porter unicode61 remove_diacritics 2'
 );
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'row');
+{"; ".join(_SKETCHES)};
 """
 
 _DOCUMENT_COLUMNS = (
     "id, source, title, text, media_type, content_hash, author, publisher, published, url, language, "
-    "sections, page_starts, retrieved_at"
+    "sections, page_starts, retrieved_at, updated, correction"
 )
+_MOST_COMPARED = 10
+"""So many documents, the likeliest ones, are compared with a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,41 +144,109 @@ class Catalogue:
 
     @classmethod
     def open_file(cls, path: Path) -> Catalogue:
-        """Open a copy that ``copy_to`` made; raises ``KnowledgeBaseError`` if it is no such file."""
+        """Open a copy that ``copy_to`` made, also one of an older version.
+
+        Raises ``KnowledgeBaseError`` if it is no such file.
+        """
         with storage_errors(path):
             catalogue = cls(path)
-            catalogue._check_version()
+            if catalogue.version() not in _UPGRADES:
+                catalogue._check_version()
         return catalogue
 
+    def version(self) -> int:
+        """The version of its schema; 0 for none."""
+        return int(self.meta().get("schema", "0"))
+
     def _check_version(self) -> None:
-        version = self.meta().get("schema")
-        if version != str(SCHEMA_VERSION):
+        if (version := self.version()) != SCHEMA_VERSION:
             raise KnowledgeBaseError(
                 f"{self.path} has version {version} and this kbqa reads version {SCHEMA_VERSION}",
                 "use the kbqa that made it, or ingest into a new folder",
             )
 
+    @classmethod
+    def is_outdated(cls, folder: Path) -> bool:
+        """Whether the catalogue in ``folder`` is of an older version that ``upgrade`` knows."""
+        catalogue = cls(folder / FILE_NAME)
+        try:
+            return catalogue.version() in _UPGRADES
+        finally:
+            catalogue.close()
+
+    @classmethod
+    def upgrade(cls, folder: Path) -> Path | None:
+        """Bring the catalogue in ``folder`` up to date; says where a copy of it as it was is kept.
+
+        ``None`` if there is nothing to do. The caller holds the writer's lock. It is one transaction: killed
+        in its course, the catalogue is still of the old version. Readers of that can go on.
+        """
+        catalogue = cls(folder / FILE_NAME)
+        try:
+            version = catalogue.version()
+            if version not in _UPGRADES:
+                return None
+            backup = folder / f"catalogue.v{version}.sqlite"
+            catalogue.copy_to(backup)
+            catalogue._upgrade()
+            return backup
+        finally:
+            catalogue.close()
+
+    def _upgrade(self) -> None:
+        with self._transaction() as connection:
+            for version in range(self.version(), SCHEMA_VERSION):
+                _UPGRADES[version](self, connection)
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (str(SCHEMA_VERSION),))
+            self._advance(connection)
+
+    def _upgrade_to_2(self, connection: sqlite3.Connection) -> None:
+        """Dates of updates are learnt when a source is read again; all else the texts tell."""
+        for column in ("updated TEXT", "correction TEXT", "family INTEGER"):
+            connection.execute(f"ALTER TABLE documents ADD COLUMN {column}")
+        for statement in _SKETCHES:
+            connection.execute(statement)
+        keys = [row[0] for row in connection.execute("SELECT key FROM documents WHERE live = 1 ORDER BY key")]
+        for key in keys:
+            [text] = connection.execute("SELECT text FROM documents WHERE key = ?", (key,)).fetchone()
+            connection.execute("UPDATE documents SET correction = ? WHERE key = ?", (correction(text), key))
+            self._sketch(connection, key, text)
+        self._find_families(connection, keys)
+
     def copy_to(self, path: Path) -> None:
-        """Write the state of this moment to a new file, whoever reads or writes meanwhile."""
+        """Write the state of this moment to a file, whole or not at all; others may go on writing."""
+        draft = path.with_name(f"{path.name}.part")
         with storage_errors(path):
-            path.unlink(missing_ok=True)
-            copy = sqlite3.connect(path)
+            draft.unlink(missing_ok=True)
+            copy = sqlite3.connect(draft)
             try:
                 self._connection().backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+                copy.close()
+                with draft.open("rb") as file:
+                    os.fsync(file.fileno())
+                draft.replace(path)
             finally:
                 copy.close()
+                draft.unlink(missing_ok=True)
 
     def restore_to(self, folder: Path) -> None:
         """Put this state in the place of the catalogue in ``folder``, in one step for its readers.
 
         Its generation moves on from either, so that readers notice.
         """
-        before = Catalogue.open(folder).generation() if Catalogue.exists(folder) else 0
         path = folder / FILE_NAME
+        before = 0
+        if Catalogue.exists(folder):
+            old = Catalogue.open_file(path)
+            before = old.generation()
+            old.close()
         with storage_errors(path):
             draft = folder / f"{FILE_NAME}.new"
             self.copy_to(draft)
+            copy = Catalogue(draft)
+            copy._upgrade()
+            copy.close()
             changed = sqlite3.connect(draft, isolation_level=None)
             changed.execute(
                 "UPDATE meta SET value = max(CAST(value AS INTEGER), ?) + 1 WHERE key = 'generation'",
@@ -258,16 +344,31 @@ class Catalogue:
         values = dict(zip(_DOCUMENT_COLUMNS.split(", "), row, strict=True))
         values["sections"] = tuple(Section(**s) for s in json.loads(values["sections"]))
         values["page_starts"] = tuple(json.loads(values["page_starts"]))
-        return Document(**values)
+        return Document(**values, copies=self._copies(document_id))
+
+    def _copies(self, document_id: str) -> tuple[str, ...]:
+        """The other live documents of its family, by id."""
+        rows = self._rows(
+            "SELECT other.id FROM documents d JOIN documents other ON other.family = d.family"
+            " WHERE d.id = ? AND d.live = 1 AND other.live = 1 AND other.key <> d.key ORDER BY other.id",
+            (document_id,),
+        )
+        return tuple(row[0] for row in rows)
 
     def documents(self) -> list[DocumentSummary]:
         """All live documents, by id."""
         rows = self._rows(
             "SELECT d.id, d.title, d.publisher, d.author, d.published, d.url, d.media_type, length(d.text),"
-            " (SELECT count(*) FROM passages p WHERE p.document = d.key), d.content_hash"
-            " FROM documents d WHERE d.live = 1 ORDER BY d.id"
+            " (SELECT count(*) FROM passages p WHERE p.document = d.key), d.content_hash, d.updated,"
+            " d.correction, coalesce(d.family, -d.key) FROM documents d WHERE d.live = 1 ORDER BY d.id"
         )
-        return [DocumentSummary(*row) for row in rows]
+        families: dict[int, list[str]] = {}
+        for row in rows:
+            families.setdefault(row[-1], []).append(row[0])
+        return [
+            replace(DocumentSummary(*row[:-1]), copies=tuple(i for i in families[row[-1]] if i != row[0]))
+            for row in rows
+        ]
 
     def origin_hash(self, origin: str) -> str | None:
         """The content hash under which a file or URL was last ingested."""
@@ -312,6 +413,10 @@ class Catalogue:
             found.update((stored.key, stored) for stored in self._select_passages(where, part))
         return found
 
+    def passages_of(self, document_id: str) -> list[StoredPassage]:
+        """All passages of a live document, in order; none if there is no such document."""
+        return list(self._select_passages("d.live = 1 AND d.id = ? ORDER BY p.ordinal", (document_id,)))
+
     def neighbours(self, document_id: str, first: int, last: int) -> list[Passage]:
         """The passages of a live document with ordinals from ``first`` to ``last``, both included."""
         where = "d.live = 1 AND d.id = ? AND p.ordinal BETWEEN ? AND ? ORDER BY p.ordinal"
@@ -321,7 +426,7 @@ class Catalogue:
         rows = self._rows(
             # The text comes from the full-text table: cutting it out of a long document is slow.
             "SELECT p.key, d.id, p.ordinal, p.start, p.end, w.text, p.section, p.page,"
-            " d.title, d.publisher, d.author, d.published, d.url"
+            " d.title, d.publisher, d.author, d.published, d.url, d.updated"
             " FROM passages p JOIN documents d ON d.key = p.document JOIN words w ON w.rowid = p.key"
             f" WHERE {where}",
             values,
@@ -436,12 +541,15 @@ class Catalogue:
                     json.dumps([asdict(s) for s in document.sections]),
                     json.dumps(document.page_starts),
                     document.retrieved_at,
+                    document.updated,
+                    correction(document.text),
                     item.origin,
                 )
                 document_key = connection.execute(
                     f"INSERT INTO documents ({_DOCUMENT_COLUMNS}, origin) VALUES ({_marks(values)})", values
                 ).lastrowid
                 assert document_key is not None
+                self._sketch(connection, document_key, document.text)
                 keys = []
                 for passage, vector in zip(item.passages, item.vectors, strict=True):
                     row = (
@@ -475,11 +583,11 @@ class Catalogue:
                 connection.execute("SELECT id FROM documents WHERE key = ?", (key,)).fetchone()[0]
                 for key in document_keys
             ]
-            for document_id in dict.fromkeys([*retired_ids, *ids]):
-                self._retire(connection, document_id)
+            left = self._retire(connection, [*retired_ids, *ids])
             for key in document_keys:
                 connection.execute("UPDATE documents SET live = 1 WHERE key = ?", (key,))
                 self._index_words(connection, key)
+            self._find_families(connection, [*left, *document_keys])
             connection.executemany("INSERT OR REPLACE INTO origins VALUES (?, ?)", hashes.items())
             self._advance(connection)
 
@@ -503,31 +611,72 @@ class Catalogue:
                 rows = connection.execute("SELECT id FROM documents WHERE origin = ? AND live = 1", (origin,))
                 ids.extend(row[0] for row in rows.fetchall())
             ids = list(dict.fromkeys(ids))
-            count = 0
-            for document_id in ids:
-                row = connection.execute(
+            there = [
+                (document_id, row)
+                for document_id in ids
+                for row in connection.execute(
                     "SELECT origin FROM documents WHERE id = ? AND live = 1", (document_id,)
-                ).fetchone()
-                if row:
-                    count += 1
-                    self._retire(connection, document_id)
-                    # The next ingestion must not take the file for unchanged.
-                    connection.execute("DELETE FROM origins WHERE origin = ?", row)
+                ).fetchall()
+            ]
+            self._find_families(connection, self._retire(connection, [i for i, _ in there]))
+            # The next ingestion must not take the file for unchanged.
+            connection.executemany("DELETE FROM origins WHERE origin = ?", [row for _, row in there])
             connection.executemany("DELETE FROM origins WHERE origin = ?", [(o,) for o in origins])
-            if count:
+            if there:
                 self._advance(connection)
-        return count
+        return len(there)
 
-    def _retire(self, connection: sqlite3.Connection, document_id: str) -> None:
-        row = connection.execute(
-            "SELECT key FROM documents WHERE id = ? AND live = 1", (document_id,)
-        ).fetchone()
-        if row is None:
-            return
-        connection.execute(
-            "DELETE FROM words WHERE rowid IN (SELECT key FROM passages WHERE document = ?)", row
+    def _retire(self, connection: sqlite3.Connection, document_ids: Sequence[str]) -> list[int]:
+        """Take documents out of sight; gives the keys of those of their families that are left."""
+        families = set()
+        for document_id in dict.fromkeys(document_ids):
+            row = connection.execute(
+                "SELECT key, family FROM documents WHERE id = ? AND live = 1", (document_id,)
+            ).fetchone()
+            if row is None:
+                continue
+            key, family = row
+            families.add(family)
+            connection.execute(
+                "DELETE FROM words WHERE rowid IN (SELECT key FROM passages WHERE document = ?)", (key,)
+            )
+            connection.execute("UPDATE documents SET live = 0 WHERE key = ?", (key,))
+        left = (
+            connection.execute(
+                "SELECT key FROM documents WHERE family = ? AND live = 1", (family,)
+            ).fetchall()
+            for family in families
         )
-        connection.execute("UPDATE documents SET live = 0 WHERE key = ?", row)
+        return sorted(key for rows in left for (key,) in rows)
+
+    def _sketch(self, connection: sqlite3.Connection, document_key: int, text: str) -> None:
+        rows = [(number, document_key) for number in sketch(runs(text))]
+        connection.executemany("INSERT INTO sketches (number, document) VALUES (?, ?)", rows)
+
+    def _find_families(self, connection: sqlite3.Connection, document_keys: Sequence[int]) -> None:
+        """Give live documents the families that they belong to, whatever they had before."""
+        for key in document_keys:
+            connection.execute("UPDATE documents SET family = key WHERE key = ?", (key,))
+        for key in document_keys:
+            likely = connection.execute(
+                "SELECT d.key FROM sketches own JOIN sketches s ON s.number = own.number"
+                " JOIN documents d ON d.key = s.document"
+                " WHERE own.document = ? AND d.live = 1 AND d.key <> ?"
+                " GROUP BY d.key HAVING count(*) >= ? ORDER BY count(*) DESC, d.key LIMIT ?",
+                (key, key, LIKELY, _MOST_COMPARED),
+            ).fetchall()
+            if not likely:
+                continue
+            own, *others = (
+                connection.execute("SELECT text, family FROM documents WHERE key = ?", row).fetchone()
+                for row in [(key,), *likely]
+            )
+            own_runs = runs(own[0])
+            families = {own[1]} | {family for text, family in others if are_copies(own_runs, runs(text))}
+            connection.execute(
+                f"UPDATE documents SET family = ? WHERE family IN ({_marks([*families])}) AND live = 1",
+                (min(families), *families),
+            )
 
     def _advance(self, connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
@@ -589,6 +738,10 @@ class Catalogue:
             except BaseException:
                 connection.rollback()
                 raise
+
+
+_UPGRADES: dict[int, Callable[[Catalogue, sqlite3.Connection], None]] = {1: Catalogue._upgrade_to_2}
+"""What leads from each older version of the schema to the next one."""
 
 
 @contextmanager

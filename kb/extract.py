@@ -502,6 +502,7 @@ def cite(n: int, hit: Hit, start: int, end: int) -> Citation:
         start=start,
         end=end,
         quote=passage.text[start - passage.start : end - passage.start],
+        updated=source.updated,
     )
 
 

@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kb import about, badges, extract, generate, provenance, verify
+from kb import about, badges, extract, generate, verify
 from kb.chat import ChatModel, open_model
 from kb.embed import remembering
 from kb.errors import NoSuchDocument, UsageError
@@ -250,7 +250,7 @@ class KnowledgeBase:
         known = self._corrections[1]
         for document_id in {citation.document_id for citation in citations} - known.keys():
             try:
-                known[document_id] = provenance.correction(self.document(document_id).text)
+                known[document_id] = self.document(document_id).correction
             except NoSuchDocument:  # removed since it was cited
                 known[document_id] = None
         return tuple(replace(citation, correction=known[citation.document_id]) for citation in citations)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -19,13 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kb.catalogue import Catalogue, Staged
+from kb.catalogue import Catalogue, Staged, Vectors
 from kb.embed import Embedder, load_embedder
 from kb.errors import Busy, EmbedderMismatch, KBError, NoKnowledgeBase, StorageError
 from kb.settings import Settings
 from kb.types import Document, Passage
 from kb.vectors import COMPLETE_NAME, FOLDER_NAME, ReadOnlyIndex, VectorIndex
+
+log = logging.getLogger(__name__)
 
 LOCK_NAME = "writer.lock"
 HOLDER_NAME = "writer.json"
@@ -69,6 +73,7 @@ class Store:
                 )
             catalogue = _create(folder, embedder)
         else:
+            _bring_up_to_date(folder)
             catalogue = Catalogue.open(folder)
         try:
             _check_embedder(catalogue, embedder)
@@ -154,12 +159,7 @@ class Writer:
             for change in changes
             for document, passages in change.documents
         ]
-        # As exact as the catalogue keeps them, so that an index built anew from it is the same.
-        vectors = (
-            self._embed([(document, passage) for _, document, passages in documents for passage in passages])
-            .astype(np.float16)
-            .astype(np.float32)
-        )
+        vectors = self._vectors_for([(document, passages) for _, document, passages in documents])
         batch, first = [], 0
         for origin, document, passages in documents:
             last = first + len(passages)
@@ -215,10 +215,21 @@ class Writer:
             self._catalogue.purge()
         self._vectors.seen(self._catalogue.generation())
 
-    def _embed(self, passages: Sequence[tuple[Document, Passage]]) -> np.ndarray:
-        return self._store.embedder.embed(
-            [embedded_text(document.title, passage) for document, passage in passages]
-        )
+    def _vectors_for(self, documents: Sequence[tuple[Document, Sequence[Passage]]]) -> Vectors:
+        """A vector for each passage; those that the last version of a document has too are taken from it."""
+        texts = [embedded_text(document.title, p) for document, passages in documents for p in passages]
+        known: dict[str, NDArray[np.float32]] = {}
+        for document, _ in documents:
+            stored = self._catalogue.passages_of(document.id)
+            _, rows = self._catalogue.vectors([passage.key for passage in stored])
+            for old, row in zip(stored, rows, strict=True):
+                known[embedded_text(old.source.title, old.passage)] = row
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            # As exact as the catalogue keeps them, so that an index built anew from it is the same.
+            rows = self._store.embedder.embed(new).astype(np.float16).astype(np.float32)
+            known.update(zip(new, rows, strict=True))
+        return np.stack([known[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
 
 
 def embedded_text(title: str, passage: Passage) -> str:
@@ -253,6 +264,17 @@ def _create(folder: Path, embedder: Embedder) -> Catalogue:
         if Catalogue.exists(folder):
             return Catalogue.open(folder)
         return Catalogue.create(folder, {"embedder": embedder.name, "dimension": str(embedder.dimension)})
+
+
+def _bring_up_to_date(folder: Path) -> None:
+    """Convert a catalogue that an older kbqa made; it is kept beside the new one as it was."""
+    if not Catalogue.is_outdated(folder):
+        return
+    with lock(folder, wait_s=60):
+        if backup := Catalogue.upgrade(folder):  # unless another process did it meanwhile
+            log.warning(
+                "%s was made by an older kbqa and is brought up to date; kept as it was: %s", folder, backup
+            )
 
 
 def _check_embedder(catalogue: Catalogue, embedder: Embedder) -> None:

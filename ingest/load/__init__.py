@@ -32,6 +32,7 @@ from ingest.load import (
     xlsx,
 )
 from ingest.load.blocks import Draft, assemble, is_afterword, is_faq_title, mark_headings
+from ingest.load.dates import update_date
 from ingest.load.encrypted import OLE, open_office
 from kb.errors import NotADocument, SourceError
 from kb.types import Document, Failure, Section
@@ -327,6 +328,7 @@ def _document(draft: Draft, document_id: str, source: str, fallback: str, digest
         author=draft.author,
         publisher=draft.publisher,
         published=draft.published,
+        updated=update_date(draft.updated, draft.published),
         url=draft.url,
         language=draft.language,
         sections=body.sections,

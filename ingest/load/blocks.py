@@ -51,6 +51,7 @@ class Draft:
     published: str | None = None
     url: str | None = None
     language: str | None = None
+    updated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,8 @@ def read(data: bytes, name: str, password: str | None = None) -> Draft:
         title=_field(info.title if info else None),
         author=_field(info.author if info else None),
         publisher=_publisher(reader),
-        published=_created(info),
+        published=_day(info, "creation_date"),
+        updated=_day(info, "modification_date"),
         language=_language(reader),
     )
     return without_byline(draft)
@@ -133,9 +134,10 @@ def _language(reader: Any) -> str | None:
     return _field(reader.root_object.get("/Lang"))
 
 
-def _created(info: Any) -> str | None:
+def _day(info: Any, name: str) -> str | None:
     try:
-        return iso_date(info.creation_date.date()) if info and info.creation_date else None
+        moment = getattr(info, name, None)
+        return iso_date(moment.date()) if moment else None
     except (ValueError, AttributeError):
         return None
 
