@@ -19,22 +19,22 @@ from kb.types import Document, Passage
 COPIES = 8
 """One article in so many is a near-copy of an earlier one."""
 
-_FIRST = "Ida Lene Piet Nora Ada Jo Max Ruth Owen Mara Tomas Ines Karl Vera Sami Elin Hugo Zora Rafe Lotte".split()
+_FIRST = "Ida Lene Piet Nora Ada Jo Max Ruth Owen Mara Tomas Ines Karl Vera Sami Elin Hugo Zora Rafe".split()
 _BEATS = {
     "transport": (
         "the tram line, the ferry, the night bus, the harbour bridge, the ring road, the station hall",
         "drivers, commuters, lorry firms, cyclists, dockers, signal engineers",
-        "closed for repairs, ran late for a week, reopened to traffic, was widened by two lanes, lost its licence",
+        "closed for repairs, ran late for a week, reopened to traffic, was widened, lost its licence",
     ),
     "energy": (
         "the wind farm, the substation, the gas store, the heat network, the solar field, the tidal turbine",
         "grid planners, households, turbine crews, fitters, regulators, tenants",
-        "fed power to the grid, tripped during the storm, was connected early, missed its target, was insured anew",
+        "fed power to the grid, tripped during the storm, was connected early, missed its target",
     ),
     "health": (
         "the children's clinic, the ambulance service, the vaccine trial, the dialysis ward, the blood bank",
         "nurses, patients, surgeons, carers, pharmacists, midwives",
-        "took in more patients, ran short of beds, was praised by inspectors, changed its hours, hired staff abroad",
+        "took in more patients, ran short of beds, was praised by inspectors, hired staff abroad",
     ),
     "courts": (
         "the fraud trial, the appeal, the inquest, the land dispute, the cartel case, the libel suit",
@@ -42,24 +42,24 @@ _BEATS = {
         "was adjourned twice, ended in a settlement, heard its last witness, was sent back, drew a crowd",
     ),
     "technology": (
-        "the data centre, the chip plant, the search engine, the robot fleet, the satellite link, the cable landing",
+        "the data centre, the chip plant, the search engine, the robot fleet, the satellite link",
         "engineers, investors, developers, start-ups, testers, buyers",
         "doubled its capacity, recalled a batch, passed an audit, moved to new servers, cut its prices",
     ),
     "farming": (
-        "the orchard, the dairy co-operative, the seed bank, the fish farm, the vineyard, the irrigation canal",
+        "the orchard, the dairy co-operative, the seed bank, the fish farm, the vineyard, the canal",
         "growers, herders, millers, vets, pickers, beekeepers",
-        "lost part of its harvest, flowered two weeks early, sold out by noon, was spared the frost, dried up",
+        "lost part of its harvest, flowered two weeks early, sold out by noon, dried up",
     ),
     "culture": (
         "the opera house, the film archive, the town library, the sculpture park, the choir, the book fair",
         "visitors, curators, singers, painters, translators, donors",
-        "sold every ticket, lent out its treasures, was restored, cancelled a season, found a lost manuscript",
+        "sold every ticket, lent out its treasures, was restored, cancelled a season",
     ),
     "sport": (
         "the rowing club, the velodrome, the marathon, the women's league, the ice rink, the climbing hall",
         "fans, coaches, referees, sponsors, runners, groundskeepers",
-        "broke its own record, was sold to a rival, banned fireworks, signed a keeper, moved the final",
+        "broke its own record, was sold to a rival, banned fireworks, moved the final",
     ),
 }
 _CAUSES = (
@@ -68,9 +68,7 @@ _CAUSES = (
     " for the first time in a decade"
 ).split("; ")
 _VERBS = "welcomed, doubted, criticised, defended, postponed, praised, questioned, explained".split(", ")
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+_MONTHS = ("January February March April May June July August September October November December").split()
 
 
 @dataclass(frozen=True, slots=True)

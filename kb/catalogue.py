@@ -32,19 +32,23 @@ from numpy.typing import NDArray
 
 from kb.editions import LIKELY, are_copies, correction, runs, sketch
 from kb.errors import KnowledgeBaseError, NoSuchDocument, StorageError
+from kb.shelf import Keys, Shelf
 from kb.types import Document, DocumentSummary, Filters, Passage, Section, Source
 
 FILE_NAME = "catalogue.sqlite"
 SCHEMA_VERSION = 2
 Vectors = NDArray[np.float32]
 
-_SKETCHES = (
+_SINCE_2 = (
     """CREATE TABLE sketches (
     number INTEGER NOT NULL, document INTEGER NOT NULL REFERENCES documents (key) ON DELETE CASCADE,
     PRIMARY KEY (number, document)
 ) WITHOUT ROWID""",
     "CREATE INDEX sketches_by_document ON sketches (document)",
     "CREATE INDEX documents_by_family ON documents (family) WHERE live = 1",
+    # So that neither a filter nor the search for leftovers reads every text.
+    "CREATE INDEX live_columns ON documents (publisher, published) WHERE live = 1",
+    "CREATE INDEX dead_documents ON documents (key) WHERE live = 0",
 )
 _SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -71,13 +75,16 @@ CREATE VIRTUAL TABLE words USING fts5 (
     text, section, title, tokenize = 'porter unicode61 remove_diacritics 2'
 );
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'row');
-{"; ".join(_SKETCHES)};
+{"; ".join(_SINCE_2)};
 """
 
 _DOCUMENT_COLUMNS = (
     "id, source, title, text, media_type, content_hash, author, publisher, published, url, language, "
     "sections, page_starts, retrieved_at, updated, correction"
 )
+_MOST_SCORED = 5000
+"""About so many passages, those that hold the rarest words of a query, are ranked by their words."""
+
 _MOST_COMPARED = 10
 """So many documents, the likeliest ones, are compared with a new one."""
 
@@ -109,6 +116,7 @@ class Catalogue:
         self._local = threading.local()
         self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._lock = threading.Lock()
+        self._shelf: Shelf | None = None
 
     @classmethod
     def create(cls, folder: Path, meta: dict[str, str]) -> Catalogue:
@@ -204,7 +212,7 @@ class Catalogue:
         """Dates of updates are learnt when a source is read again; all else the texts tell."""
         for column in ("updated TEXT", "correction TEXT", "family INTEGER"):
             connection.execute(f"ALTER TABLE documents ADD COLUMN {column}")
-        for statement in _SKETCHES:
+        for statement in _SINCE_2:
             connection.execute(statement)
         keys = [row[0] for row in connection.execute("SELECT key FROM documents WHERE live = 1 ORDER BY key")]
         for key in keys:
@@ -252,6 +260,9 @@ class Catalogue:
                 "UPDATE meta SET value = max(CAST(value AS INTEGER), ?) + 1 WHERE key = 'generation'",
                 (before,),
             )
+            changed.execute(
+                "INSERT OR REPLACE INTO meta SELECT 'restored', value FROM meta WHERE key = 'generation'"
+            )
             if not path.exists():
                 changed.execute("PRAGMA journal_mode = WAL")
                 changed.close()
@@ -279,7 +290,7 @@ class Catalogue:
             connection = sqlite3.connect(
                 self._address(), uri=True, timeout=30, check_same_thread=False, isolation_level=None
             )
-            connection.create_function("casefold", 1, lambda s: s and s.casefold(), deterministic=True)
+            connection.create_function("allowed", 1, lambda key: key in self._local.allowed)
             with storage_errors(self.path):
                 connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute("PRAGMA synchronous = NORMAL")
@@ -319,11 +330,21 @@ class Catalogue:
 
     def counts(self) -> tuple[int, int]:
         """How many live documents and passages there are."""
-        [[documents, passages]] = self._rows(
-            "SELECT count(DISTINCT d.key), count(p.key)"
-            " FROM documents d LEFT JOIN passages p ON p.document = d.key WHERE d.live = 1"
-        )
-        return documents, passages
+        return self.shelf().counts
+
+    def shelf(self) -> Shelf:
+        """The live documents as columns; read once for each generation."""
+        shelf, generation = self._shelf, self.generation()
+        while shelf is None or shelf.generation != generation:
+            documents = self._rows(
+                "SELECT key, publisher, substr(published, 1, 10) FROM documents WHERE live = 1"
+            )
+            passages = self._rows("SELECT document, min(key), count(*) FROM passages GROUP BY document")
+            restored = self.meta().get("restored", "")
+            read, generation = generation, self.generation()
+            if read == generation:  # else something was published between these queries
+                shelf = self._shelf = Shelf.of(generation, restored, documents, passages)
+        return shelf
 
     # Documents
 
@@ -389,8 +410,7 @@ class Catalogue:
         return row[0] if row else None
 
     def publishers(self) -> list[str]:
-        rows = self._rows("SELECT DISTINCT publisher FROM documents WHERE live = 1 AND publisher IS NOT NULL")
-        return sorted(row[0] for row in rows)
+        return sorted(name for name in self.shelf().publishers if name is not None)
 
     def questions(self, limit: int) -> list[str]:
         """The first questions of FAQ blocks, one after the other, documents by id."""
@@ -436,17 +456,17 @@ class Catalogue:
                 key, Passage(document_id, ordinal, start, end, text, section, page), Source(*about)
             )
 
-    def matching(self, filters: Filters) -> list[int] | None:
-        """The keys of the live passages that a filter lets through, or ``None`` if it limits nothing."""
+    def matching(self, filters: Filters) -> Keys | None:
+        """The keys of the live passages that a filter lets through, sorted; ``None`` if it limits nothing."""
         if not filters:
             return None
-        where, values = _filter_sql(filters)
-        rows = self._rows(
-            "SELECT p.key FROM passages p JOIN documents d ON d.key = p.document"
-            f" WHERE d.live = 1 AND {where} ORDER BY p.key",
-            values,
-        )
-        return [row[0] for row in rows]
+        documents = None
+        if wanted := filters.document_ids:
+            rows = self._rows(
+                f"SELECT key FROM documents WHERE live = 1 AND id IN ({_marks(wanted)})", wanted
+            )
+            documents = [row[0] for row in rows]
+        return self.shelf().select(filters, documents)
 
     def vectors(self, keys: Sequence[int]) -> tuple[list[int], Vectors]:
         """Those of ``keys`` that are still there, in order, and their vectors: (len(keys), dimension)."""
@@ -477,24 +497,45 @@ class Catalogue:
 
     # Full text
 
-    def match(
-        self, words: Sequence[str], limit: int, filters: Filters | None = None
-    ) -> list[tuple[int, float]]:
+    def match(self, words: Sequence[str], limit: int, allowed: Keys | None = None) -> list[tuple[int, float]]:
         """The passages that hold any of ``words``, best first, as (key, BM25 score; higher is better).
 
-        Title and section count less than the text: they are repeated for each passage of a document.
+        Title and section count less than the text: they are repeated for each passage of a document. Where
+        very many passages hold the words, those that hold the rarer of them are ranked, and the common words
+        only tell between these. ``allowed`` are the sorted keys that a filter lets through.
         """
-        if not words:
+        if not words or (allowed is not None and not len(allowed)):
             return []
-        query = " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
-        where, values = _filter_sql(filters) if filters else ("1 = 1", [])
-        rows = self._rows(
-            "SELECT words.rowid, -bm25(words, 1.0, 0.6, 0.4) AS score FROM words"
-            " JOIN passages p ON p.key = words.rowid JOIN documents d ON d.key = p.document"
-            f" WHERE words MATCH ? AND d.live = 1 AND {where} ORDER BY score DESC, words.rowid LIMIT ?",
-            (query, *values, limit),
+        found: list[tuple[int, float]] = []
+        for query in self._queries(list(dict.fromkeys(words)), allowed):
+            found += self._matches(query, limit, allowed)
+        return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:limit]
+
+    def _queries(self, words: list[str], allowed: Keys | None) -> list[str]:
+        """What to look for, so that no passage is found by two of the queries, nor a word twice in one."""
+        total = self.counts()[1]
+        if total <= _MOST_SCORED:
+            return [_any_of(words)]
+        share = 1.0 if allowed is None else len(allowed) / total
+        counts = self.word_counts(words)
+        rarest = sorted(words, key=lambda word: counts[word])
+        scored = np.cumsum([counts[word] * share for word in rarest])
+        found_by = max(1, int(np.searchsorted(scored, _MOST_SCORED, side="right")))
+        rare, common = _any_of(rarest[:found_by]), rarest[found_by:]
+        if not common:
+            return [rare]
+        return [f"({rare}) AND ({_any_of(common)})", f"({rare}) NOT ({_any_of(common)})"]
+
+    def _matches(self, query: str, limit: int, allowed: Keys | None) -> list[tuple[int, float]]:
+        sql = "SELECT rowid, -bm25(words, 1.0, 0.6, 0.4) AS score FROM words WHERE words MATCH ?"
+        if allowed is not None:
+            sql += " AND allowed(rowid)"
+            self._connection()
+            self._local.allowed = set(allowed.tolist())
+        rows: list[tuple[int, float]] = self._rows(
+            f"{sql} ORDER BY score DESC, rowid LIMIT ?", (query, limit)
         )
-        return [(key, score) for key, score in rows]
+        return rows
 
     def word_counts(self, words: Iterable[str]) -> dict[str, int]:
         """In how many passages each word occurs, in any of its forms (Porter stems are compared)."""
@@ -769,22 +810,6 @@ def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _filter_sql(filters: Filters) -> tuple[str, list[object]]:
-    clauses: list[str] = []
-    values: list[object] = []
-    if filters.publishers:
-        # instr() instead of LIKE: a name may hold % or _.
-        clauses.append(
-            " OR ".join("instr(casefold(d.publisher), casefold(?)) > 0" for _ in filters.publishers)
-        )
-        values.extend(filters.publishers)
-    if filters.document_ids:
-        clauses.append(f"d.id IN ({_marks(filters.document_ids)})")
-        values.extend(filters.document_ids)
-    if filters.after:
-        clauses.append("substr(d.published, 1, 10) >= ?")
-        values.append(filters.after)
-    if filters.before:
-        clauses.append("substr(d.published, 1, 10) <= ?")
-        values.append(filters.before)
-    return " AND ".join(f"({clause})" for clause in clauses), values
+def _any_of(words: Iterable[str]) -> str:
+    """A query of FTS5 for the passages that hold any of these words."""
+    return " OR ".join('"' + word.replace('"', '""') + '"' for word in words)

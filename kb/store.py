@@ -27,7 +27,7 @@ from kb.embed import Embedder, load_embedder
 from kb.errors import Busy, EmbedderMismatch, KBError, NoKnowledgeBase, StorageError
 from kb.settings import Settings
 from kb.types import Document, Passage
-from kb.vectors import COMPLETE_NAME, FOLDER_NAME, ReadOnlyIndex, VectorIndex
+from kb.vectors import COMPLETE_NAME, FOLDER_NAME, Kept, ReadOnlyIndex, VectorIndex
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class Store:
         self.catalogue = catalogue
         self.vectors = vectors
         self.embedder = embedder
+        self.kept = Kept(lambda keys: catalogue.vectors(keys))
 
     @classmethod
     def open(
@@ -62,7 +63,9 @@ class Store:
     ) -> Store:
         """Open the knowledge base in ``folder``, or make an empty one there if ``create``.
 
-        ``embedder`` takes the place of the one that the settings name. Raises ``NoKnowledgeBase``, ``EmbedderMismatch`` and ``StorageError``.
+        ``embedder`` takes the place of the one that the settings name.
+
+        Raises ``NoKnowledgeBase``, ``EmbedderMismatch`` and ``StorageError``.
         """
         embedder = embedder or load_embedder(settings.embedder, settings.cache)
         if not Catalogue.exists(folder):

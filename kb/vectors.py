@@ -38,6 +38,9 @@ FOLDER_NAME = "chroma"
 COMPLETE_NAME = "complete"
 COLLECTION = "passages"
 _BATCH = 2000  # Chroma refuses more than about 5,400 rows in one call.
+MOST_KEPT = 150_000
+"""Vectors kept in memory at most: 230 MB of 384 numbers each."""
+
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds between the attempts of a reader that finds the index unusable."""
 
@@ -230,6 +233,71 @@ class ReadOnlyIndex(VectorIndex):
 
     def close(self) -> None:
         self._loaded = None
+
+
+class Kept:
+    """Vectors of the catalogue, kept in memory as they come to be needed, to score passages exactly.
+
+    ``load`` gives those of some keys that are there, with their vectors. A passage never changes its vector,
+    so nothing is ever out of date; what is gone is not asked for again.
+    """
+
+    def __init__(self, load: Callable[[Sequence[int]], tuple[list[int], NDArray[np.float32]]]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._forget("")
+
+    def _forget(self, restored: str) -> None:
+        self._restored = restored
+        self._row = np.empty(0, np.int32)  # by key; -1 for none
+        self._vectors = np.empty((0, 0), np.float32)
+        self._count = 0
+
+    def similarities(
+        self, keys: NDArray[np.int64], vector: NDArray[np.float32], *, restored: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Those of ``keys`` (sorted) that are there, and their cosine similarities to ``vector``.
+
+        ``restored`` names the backup that the catalogue was restored from, whose keys are others.
+        """
+        found, similarities = [], []
+        for first in range(0, len(keys), MOST_KEPT):
+            with self._lock:
+                part = keys[first : first + MOST_KEPT]
+                rows = self._rows_of(part, restored)
+                there = rows >= 0
+                vectors = self._vectors  # rows are only ever added to it
+            found.append(part[there])
+            if there.any():
+                similarities.append(vectors[rows[there]] @ vector)
+        return np.concatenate([*found, keys[:0]]), np.concatenate([*similarities, np.empty(0, np.float32)])
+
+    def _rows_of(self, keys: NDArray[np.int64], restored: str) -> NDArray[np.int32]:
+        if restored != self._restored:
+            self._forget(restored)
+        if len(keys) and keys[-1] >= len(self._row):
+            more = np.full(int(keys[-1]) + 1 - len(self._row) + _BATCH, -1, np.int32)
+            self._row = np.concatenate([self._row, more])
+        missing = keys[self._row[keys] < 0]
+        if len(missing):
+            if self._count + len(missing) > MOST_KEPT:
+                self._forget(restored)
+                return self._rows_of(keys, restored)
+            there, vectors = self._load(missing.tolist())
+            if there:
+                self._append(there, vectors)
+        return self._row[keys]
+
+    def _append(self, keys: list[int], vectors: NDArray[np.float32]) -> None:
+        end = self._count + len(keys)
+        if end > len(self._vectors):
+            room = np.empty((min(MOST_KEPT, max(end, 2 * len(self._vectors))), vectors.shape[1]), np.float32)
+            if self._count:
+                room[: self._count] = self._vectors[: self._count]
+            self._vectors = room
+        self._vectors[self._count : end] = vectors
+        self._row[np.array(keys, np.int64)] = np.arange(self._count, end, dtype=np.int32)
+        self._count = end
 
 
 def _unused_spelling(folder: Path) -> str:
