@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -111,19 +112,15 @@ class PostgresCatalogue(Catalogue):
         return connection
 
     def _connect(self) -> psycopg.Connection[Any]:
-        try:
-            import psycopg
-        except ImportError as error:
-            raise ModelError(
-                "a catalogue in PostgreSQL needs a package", "pip install 'kbqa[postgresql]'"
-            ) from error
         with self._errors():
-            return psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+            connected: psycopg.Connection[Any] = _psycopg().connect(
+                self._url, autocommit=True, connect_timeout=10
+            )
+            return connected
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        import psycopg
-
+        psycopg = _psycopg()
         try:
             yield
         except psycopg.OperationalError as error:
@@ -293,6 +290,15 @@ class PostgresCatalogue(Catalogue):
 
     def faults(self) -> list[str]:
         return []  # PostgreSQL checks its own pages, and keeps passages with their documents
+
+
+def _psycopg() -> ModuleType:
+    try:
+        import psycopg
+    except ImportError as error:
+        cure = "pip install 'kbqa[postgresql]'"
+        raise ModelError("a catalogue in PostgreSQL needs a package", cure) from error
+    return psycopg
 
 
 class _Cursor:

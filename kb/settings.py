@@ -32,10 +32,10 @@ class Settings:
     ``kb``: folder of the knowledge base. ``catalogue``: a ``postgresql://`` address to keep it at instead.
     ``vectors``: address of a Chroma server (``http://``) for its vector index. ``embedder``: ``minilm``,
     ``sentence-transformers:NAME`` or ``langchain:PROVIDER:MODEL``. ``cache``: folder for the prepared model,
-    shared by knowledge bases. ``top``: passages reported with an answer. ``host`` and ``port``: where the web app listens. For lists
-    that are uploaded there, ``upload_rows`` and ``upload_megabytes`` are the most that is taken, and
-    ``upload_days`` is how long they and their answers are kept. ``private_urls``: whether pages of this
-    machine and of private networks may be fetched.
+    shared by knowledge bases. ``top``: passages reported with an answer. ``host`` and ``port``: where the
+    web app listens. For lists that are uploaded there, ``upload_rows`` and ``upload_megabytes`` are the most
+    that is taken, and ``upload_days`` is how long they and their answers are kept. ``private_urls``: whether
+    pages of this machine and of private networks may be fetched.
 
     ``model``: a chat model to word the answers, as LangChain names it (``openai:gpt-5-mini``); empty for
     none. ``model_timeout``: seconds it has for an answer. ``model_tokens``: how much it is given to read at

@@ -83,7 +83,8 @@ def test_the_contract_of_a_store(place: Place, catalogue: str, vectors: str) -> 
     with pytest.raises(NoKnowledgeBase):
         opened(settings)
     with opened(settings, create=True) as store, opened(settings) as replica:
-        assert hits(store, "harbour") == []
+        put(store)
+        assert hits(replica, "harbour") == []
         put(store, version(1))
         assert_whole(replica, version(1))
         # A new version takes the place of the old one, whole, and everybody sees it at once.
