@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from benchmarks.articles import article, articles, publishers
 from kb.retrieve import search
 from kb.settings import Settings
-from kb.store import Change, Store
+from kb.store import Change, Store, embedded_text
 from kb.text import content_words
 from kb.types import Filters
 
@@ -99,6 +99,36 @@ def fill(folder: Path, passages: int) -> list[tuple[int, float]]:
                     print(f"{done:9,} passages in, {since / busy:6.0f} a second", flush=True)
                     since, busy = 0, 0.0
     return rates
+
+
+def fill_at_once(folder: Path, passages: int) -> None:
+    """The same in one step, for who only wants to measure searching: families of copies are left out."""
+    embedder = Projection()
+    made = articles(passages)
+    documents: list[tuple[object, ...]] = []
+    rows: list[tuple[object, ...]] = []
+    while len(rows) < passages:
+        document, found = (one := next(made)).document, one.passages
+        key = len(documents) + 1
+        own = (key, 1, document.source, key)
+        documents.append((*own, *(_column(getattr(document, c)) for c in _COLUMNS), None))
+        vectors = embedder.embed([embedded_text(document.title, p) for p in found]).astype(np.float16)
+        for p, vector in zip(found, vectors, strict=True):
+            rows.append((len(rows) + 1, key, p.ordinal, p.start, p.end, p.section, p.page, vector.tobytes()))
+    with Store.open(folder, Settings(kb=folder), create=True, embedder=embedder) as store:
+        store.catalogue.fill([("documents", [documents]), ("passages", [rows])], {})
+        with store.writer(anew=True):
+            pass
+
+
+_COLUMNS = (
+    "id source title text media_type content_hash author publisher published url language"
+    " sections page_starts retrieved_at updated"
+).split()
+
+
+def _column(value: object) -> object:
+    return "[]" if value == () else value
 
 
 def _batches(passages: int) -> Iterator[list[Change]]:
@@ -237,6 +267,7 @@ def main() -> None:
     parser.add_argument("--passages", type=int, default=20_000)
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--kb", type=Path)
+    parser.add_argument("--at-once", action="store_true", help="in one step, without insertion rates")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.measure:
@@ -244,7 +275,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = chosen.kb or Path(scratch) / "kb"
-        rates = [] if folder.exists() else fill(folder, chosen.passages)
+        rates = []
+        if not folder.exists():
+            if chosen.at_once:
+                fill_at_once(folder, chosen.passages)
+            else:
+                rates = fill(folder, chosen.passages)
         given = ["--kb", str(folder), "--questions", str(chosen.questions)]
         command = [sys.executable, "-m", "benchmarks.scale", "--measure", *given]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
