@@ -36,6 +36,11 @@ def restore(source: Path, settings: Settings, *, replace: bool = False) -> int:
     state, an error, or the new state, and never a mix.
     """
     folder = settings.kb
+    if settings.catalogue:
+        raise UsageError(
+            "a backup is restored to a folder, and the setting catalogue names a server",
+            "restore without that setting, then move it there with `kbqa migrate --to`",
+        )
     if not source.is_file():
         raise UsageError(f"there is no backup {source}", "check the path")
     if Catalogue.exists(folder) and not replace:

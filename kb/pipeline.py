@@ -134,7 +134,8 @@ class KnowledgeBase:
         self, text: str, filters: Filters, history: Sequence[Turn], top: int, *, stream: bool
     ) -> Iterator[Answer]:
         question, notices = self._understand(text, history)
-        if filters and not self.store.catalogue.matching(filters):
+        allowed = self.store.catalogue.matching(filters)
+        if allowed is not None and not len(allowed):
             notices = (*notices, "No document matches the filter.")
         found = self._of_parts(question, filters, history, max(top, extract.READ))
         language = other_language(question.text) if found.status == "not_found" else None

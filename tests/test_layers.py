@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
     *("types", "errors", "settings", "text", "editions", "render", "page"),
-    *("catalogue", "vectors", "minilm", "embed", "store", "doctor", "backup", "spelling", "retrieve"),
+    *("shelf", "catalogue", "postgres", "vectors", "minilm", "embed", "store", "doctor", "backup"),
+    *("migrate", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh"),
     *("provenance", "verify", "badges", "guard", "chat", "generate"),
     *("langchain", "pipeline"),
@@ -31,6 +32,7 @@ WEB = ("desk", "source", "draft", "jobs", "ask", "check", "batch", "api", "frame
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {
     "chromadb": {"kb/vectors.py"},
+    "psycopg": {"kb/postgres.py"},
     "onnx": {"kb/minilm.py"},
     "onnxruntime": {"kb/minilm.py"},
     "safetensors": {"kb/minilm.py", "kb/reader.py"},

@@ -44,6 +44,8 @@ def test_other_variables_and_empty_ones_do_not_count() -> None:
 def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
     values: dict[str, object] = {
         "kb": "k",
+        "catalogue": "postgresql://db/news",
+        "vectors": "http://127.0.0.1:8000",
         "embedder": "hash",
         "cache": "c",
         "top": 3,
