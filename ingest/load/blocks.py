@@ -41,7 +41,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a loader has read; what the source does not tell is ``None``. ``unread`` says what was left out."""
+    """What a loader has read; what the source does not tell is ``None``. ``unread``: what was left out."""
 
     blocks: Sequence[Block]
     media_type: str
