@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kb.errors import ModelError
-from kb.types import Usage
+from kb.types import NOTHING_USED, Usage
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -116,7 +116,7 @@ class ChatModel:
         kept = self._kept(messages, schema)
         if kept and (text := _read(kept)):
             yield Reply(text)
-            yield Reply(text, Usage(calls=0))
+            yield Reply(text, NOTHING_USED)
             return
         reply = Reply("")
         for reply in self._in_time(messages, schema):
