@@ -38,6 +38,7 @@ _LETTERS_PER_TOKEN = 3.0  # until the model has said how it counts; cautious, En
 _REMEMBERED = 2_000  # replies that are kept on disk
 _EXTRAS = ("anthropic", "google-genai", "mistralai", "ollama", "openai")  # as in pyproject.toml
 _KEY_NAME = re.compile(r"\b[A-Z][A-Z0-9_]*_(?:API_KEY|TOKEN)\b")
+_ADDRESS_NAME = re.compile(r"_(?:BASE_URL|API_BASE|ENDPOINT|HOST)$")  # where providers' packages look
 _PACKAGE = re.compile(r"pip install (?:-U )?[\"'`]?([a-z0-9-]+)")
 
 
@@ -292,11 +293,12 @@ class ChatModel:
 
 
 def _set_up(model: BaseChatModel) -> dict[str, Any]:
-    """The settings of a model that bear on what it writes: temperature, address and so on; no keys."""
-    values = {name: getattr(model, name, None) for name in sorted(type(model).model_fields)}
+    """What bears on the replies of a model besides its name: temperature, address and so on; no keys."""
+    values: dict[str, Any] = {name: getattr(model, name, None) for name in type(model).model_fields}
+    values |= {name: value for name, value in os.environ.items() if _ADDRESS_NAME.search(name)}
     return {
         name: value
-        for name, value in values.items()
+        for name, value in sorted(values.items())
         if isinstance(value, str | int | float | bool) and not re.search("timeout|retr|key|token$", name)
     }
 
@@ -335,8 +337,8 @@ class _Written:
     def add(self, chunk: Any) -> None:
         from langchain_core.messages.ai import add_usage
 
-        if chunk.usage_metadata:
-            self.usage = dict(add_usage(self.usage, chunk.usage_metadata))  # type: ignore[arg-type]
+        if told := chunk.usage_metadata or _usage_told(chunk.response_metadata.get("token_usage")):
+            self.usage = dict(add_usage(self.usage, told))  # type: ignore[arg-type]
         if isinstance(chunk.content, str):  # by far the most frequent; its blocks would be made for nothing
             self._write(None, chunk.content)
         else:
@@ -371,6 +373,14 @@ class _Written:
                     begin, end = begin + first, begin + last
                 found.append(Cited(begin, end, str(quote)))
         return tuple(found)
+
+
+def _usage_told(raw: Any) -> dict[str, int] | None:
+    """The tokens in what a provider told in its own terms: all there is of a streamed structured reply."""
+    if not isinstance(raw, dict) or not isinstance(raw.get("prompt_tokens"), int):
+        return None
+    read, wrote = raw["prompt_tokens"], raw.get("completion_tokens") or 0
+    return {"input_tokens": read, "output_tokens": wrote, "total_tokens": read + wrote}
 
 
 def _cost(name: str, told: Mapping[str, Any]) -> float | None:
@@ -434,7 +444,7 @@ def _explained(error: Exception, timeout_s: float) -> _Failed:
     from langchain_core.exceptions import ContextOverflowError
 
     status = _status(error)
-    if status == 413 or isinstance(error, ContextOverflowError):
+    if status == 413 or isinstance(error, ContextOverflowError) or _TOO_LONG.search(_said(error)):
         return _Failed(_STATUS[413], too_long=True)
     if status is not None:
         what = _STATUS.get(status, f"failed (HTTP {status})")
@@ -447,6 +457,16 @@ def _explained(error: Exception, timeout_s: float) -> _Failed:
     if "Connect" in kind:
         return _Failed("cannot be reached", passing=True)
     return _Failed(f"failed ({kind})")
+
+
+_TOO_LONG = re.compile(
+    r"context.length|context.window|maximum context|too many tokens|prompt is too long", re.I
+)
+
+
+def _said(error: Exception) -> str:
+    """What the provider said, to be looked into and not to be passed on."""
+    return f"{getattr(error, 'code', '')} {error}" if _status(error) in (400, 422) else ""
 
 
 def _status(error: Exception) -> int | None:
