@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,6 +71,7 @@ class Provider:
         self.script = script
         self.requests: list[Request] = []
         self.keys: list[str | None] = []
+        self.began: float = 0.0  # when the first word of the last reply was sent, on the monotonic clock
         self._closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, self._closing))
         self._server.daemon_threads = True
@@ -137,6 +139,7 @@ def _handler(provider: Provider, closing: threading.Event) -> type[BaseHTTPReque
                     closing.wait(30)
                     return
                 closing.wait(step.pause)
+                provider.began = provider.began if n else time.monotonic()
                 self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
                 self.wfile.flush()
             self.wfile.write(b"data: [DONE]\n\n")
