@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,7 +18,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from benchmarks.provider import KEY, Asked, Provider, Request, Script, Step, asked, steps
-from kb import chat, generate
+from kb import chat, cli, generate
 from kb.chat import Budget, open_model
 from kb.errors import ModelError
 from kb.pipeline import KnowledgeBase
@@ -637,6 +639,61 @@ def test_on_the_command_line(kbqa: Command, library_folder: Path, provider: Prov
     assert (answer["model"], answer["answer"]) == (MODEL, f"{COST} [1]")
     assert answer["usage"]["calls"] == 1
     assert kbqa("search", "bridge", "--kb", library_folder, env={"KBQA_MODEL": "nobody:x"}).returncode == 0
+    done = kbqa("ask", QUESTION, *options, "--trace", env={"KBQA_CACHE": str(tmp_path)})
+    assert f"1. Searched for “{QUESTION}”: " in done.stdout
+    assert f"2. The chat model {MODEL} wrote 1 sentence, 1 borne out" in done.stdout
     done = kbqa("ask", QUESTION, "--kb", library_folder, env={"KBQA_MODEL": "nobody:x"})
     assert (done.returncode, done.stdout) == (1, "")
     assert "cannot be opened" in done.stderr
+
+
+class Screen(io.StringIO):
+    """A terminal: what is written there, and the lines that can be seen in the end and at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines = [""]
+        self.at = 0
+        self.seen: list[str] = []
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        for part in re.findall(r"\x1b\[[?\d;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", text):
+            if part == "\n":
+                self.at += 1
+                self.lines += [""] * (self.at == len(self.lines))
+            elif re.fullmatch(r"\x1b\[\d*A", part):
+                self.at -= int(part[2:-1] or 1)
+            elif part == "\x1b[2K":
+                self.lines[self.at] = ""
+            elif part[0] not in "\x1b\r":
+                self.lines[self.at] += part
+        self.seen.append("\n".join(self.lines).strip())
+        return len(text)
+
+
+def test_a_terminal_shows_what_is_written_and_keeps_only_what_was_checked(
+    opened: Callable[..., KnowledgeBase], provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invented = "The ferry Marta was sold to Norway."
+    provider.script = lambda request: Step(
+        placed(f"{CLOSED} [{{closed}}] {invented} [{{cost}}] {COST} [{{cost}}]", asked(request)), pause=0.02
+    )
+    screen = Screen()
+    monkeypatch.setattr("sys.stdout", screen)
+    for name, value in {"TERM": "xterm", "COLUMNS": "60"}.items():
+        monkeypatch.setenv(name, value)
+    answer = cli._watched(opened(unsupported="withhold").stream(QUESTION), watching=True)
+    assert any(seen.startswith("Not checked yet: The harbour") for seen in screen.seen)
+    checked = [seen for seen in screen.seen if " ".join(seen.split()).startswith(f"{CLOSED} [1]")]
+    assert any("Not checked yet: The ferry" in " ".join(seen.split()) for seen in checked)
+    assert "".join(screen.lines).strip() == "", "all of it is taken away before the answer is printed"
+    assert [s.text for s in answer.sentences] == [CLOSED, COST]
+
+
+def test_no_terminal_no_show(opened: Callable[..., KnowledgeBase], provider: Provider, capsys: Any) -> None:
+    provider.script = lambda request: Step(placed(f"{COST} [{{cost}}]", asked(request)))
+    assert cli._watched(opened().stream(QUESTION), watching=False).text == f"{COST} [1]"
+    assert capsys.readouterr().out == ""
