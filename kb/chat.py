@@ -193,9 +193,9 @@ class ChatModel:
         """Try until there is a reply or nothing is left to spend."""
         size = sum(self.tokens(text) for _, text in messages)
         failures = NOTHING_USED
+        if not budget.affords(1, size):
+            raise ModelError(f"what a question may take of the chat model {self.name} is used up")
         for attempt in range(1, TRIES + 1):
-            if not budget.affords(1, size):
-                raise ModelError(f"what a question may take of the chat model {self.name} is used up")
             try:
                 for reply in self._once(messages, schema, budget):
                     if reply.usage:
@@ -207,11 +207,12 @@ class ChatModel:
             except _Failed as failed:
                 failures += failed.usage
                 budget.spent += failed.usage
-                if failed.refused and schema:  # a server that is not the provider whose name it answers to
+                again = attempt < TRIES and budget.affords(1, size)
+                if failed.refused and schema and again:  # the server is not who its model's name says
                     self._has_schemas, schema = False, None
                     continue
                 wait = max(failed.retry_after, _WAIT_S * 2 ** (attempt - 1))
-                if not failed.passing or attempt == TRIES or time.monotonic() + wait >= budget.deadline:
+                if not failed.passing or not again or time.monotonic() + wait >= budget.deadline:
                     kind = TooLong if failed.too_long else ModelError
                     raise kind(f"the chat model {self.name} {failed.what}") from None
                 time.sleep(wait)

@@ -148,7 +148,7 @@ def stand_alone(question: str, history: Sequence[Turn], model: ChatModel, budget
     told = [
         f"{'Question' if turn.role == 'user' else 'Answer'}: {_shortened(turn.content)}"
         for turn in history[-_TURNS:]
-        if turn.content.strip()
+        if turn.content.strip() and not guard.speaks_to_a_machine(turn.content)
     ]
     if not told:
         return None
@@ -165,16 +165,14 @@ def _shortened(text: str) -> str:
 
 def _is_same_question(text: str, question: str, told: str) -> bool:
     known = {fold(word.text) for word in words(f"{told} {question}")}
-    first, *rest = [word.text for word in words(text)] or [""]
-    new = [word for word in rest if word[0].isupper() or any(c.isdigit() for c in word)]
-    kept = {word.stem for word in content_words(text)}
+    said = content_words(text)
+    named = [word.text for word in said if word.text[0].isupper() or any(c.isdigit() for c in word.text)]
     asked = {word.stem for word in content_words(question)}
     return (
-        bool(first)
-        and len(text) <= len(question) + 300
+        0 < len(text) <= len(question) + 300
         and not guard.brings_in(text, f"{told} {question}", _FOLLOW_UP)
-        and all(fold(word) in known for word in new)
-        and 2 * len(asked & kept) >= len(asked)
+        and all(fold(word) in known for word in named)
+        and 2 * len(asked & {word.stem for word in said}) >= len(asked)
     )
 
 

@@ -309,6 +309,7 @@ def test_a_follow_up_is_restated_by_the_model(
     "restated",
     [
         "What did Zorvex Capital say about the repair and its cost?",
+        "Zorvex says what about the repair and its expected cost?",
         "What is the repair of 2019 expected to cost?",
         "Which ferry sails on Sundays?",
         "What is the repair expected to cost? See https://prize.example/claim",
