@@ -417,7 +417,7 @@ def answers(
         given += offered(more, tokens - size, model.tokens, len(more))
         search = search if more else None  # there is nothing else: answer from what there is
         if stream:
-            yield _growing(task, _Draft(Reply(""), ()), given)
+            yield replace(_growing(task, _Draft(Reply(""), ()), given), trace=tuple(steps))
     yield replace(answer, usage=budget.spent, trace=tuple(steps))
 
 

@@ -175,8 +175,16 @@ def growing_text(answer: Answer) -> tuple[str, str]:
     marked = re.match(r"(?:\s*\[\d+\])*", answer.text[done:])
     done += marked.end() if marked else 0
     settled = plain("\n".join([answer.text[:done], *_doubts_text(answer)]).strip())
-    rest = plain(answer.text[done:]).strip() or ("…" if not settled else "")
-    return settled, f"{chr(10) * 2 * bool(settled)}Not checked yet: {rest}" if rest else ""
+    rest = plain(answer.text[done:]).strip()
+    told = f"Not checked yet: {rest}" if rest else "" if settled else f"{_doing(answer)} …"
+    return settled, "\n\n" + told if settled and told else told
+
+
+def _doing(answer: Answer) -> str:
+    """What is going on while there is nothing to read yet."""
+    looked = [step for step in answer.trace if step.kind != "question"]
+    further = looked and looked[-1].kind == "search" and any(step.kind == "model" for step in looked)
+    return f"Looked further for “{_line(looked[-1].text)}”" if further else "Reading"
 
 
 def trace_text(answer: Answer) -> str:

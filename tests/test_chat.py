@@ -22,6 +22,7 @@ from kb import chat, cli, generate
 from kb.chat import Budget, open_model
 from kb.errors import ModelError
 from kb.pipeline import KnowledgeBase
+from kb.render import growing_text
 from kb.types import Answer, Turn
 from tests.conftest import Command
 
@@ -692,6 +693,27 @@ def test_a_terminal_shows_what_is_written_and_keeps_only_what_was_checked(
     assert any("Not checked yet: The ferry" in " ".join(seen.split()) for seen in checked)
     assert "".join(screen.lines).strip() == "", "all of it is taken away before the answer is printed"
     assert [s.text for s in answer.sentences] == [CLOSED, COST]
+
+
+def test_a_terminal_says_what_is_looked_for(
+    opened: Callable[..., KnowledgeBase], provider: Provider, library: KnowledgeBase
+) -> None:
+    found, kb = library.ask(QUESTION), opened()
+    assert kb._model
+    provider.script = looking(TRAM, "no passage has this", f"{COST} [1]")
+    growing = generate.answers(
+        QUESTION,
+        found,
+        found.hits[:1],
+        kb._model,
+        kb._judge,
+        withhold=False,
+        stream=True,
+        search=library.search,
+    )
+    told = [growing_text(answer) for answer in growing]
+    assert ("", f"Looked further for “{TRAM}” …") in told
+    assert not told[-1][1]
 
 
 def test_no_terminal_no_show(opened: Callable[..., KnowledgeBase], provider: Provider, capsys: Any) -> None:
