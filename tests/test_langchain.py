@@ -126,8 +126,10 @@ def test_the_runnable_gives_the_answer_as_it_grows(library_folder: Path, library
     model = GenericFakeChatModel(messages=iter([AIMessage(f"{said} [1] {said} [1]")]))
     with KnowledgeBase.open(library_folder, library.settings, model=model) as kb:
         grown = list(kb.as_runnable().stream(QUESTION))
-    assert len(grown) > 3
-    assert [len(answer.sentences) for answer in (grown[0], grown[-1])] == [0, 2]
+    counts = [len(answer.sentences) for answer in grown]
+    assert len(grown) > 1
+    assert counts == sorted(counts)
+    assert counts[-1] == 2
 
 
 def test_an_input_without_a_question_is_explained(library: KnowledgeBase) -> None:
