@@ -171,13 +171,18 @@ def answer_text(answer: Answer) -> str:
 
 def growing_text(answer: Answer) -> tuple[str, str]:
     """An answer that is being written, for a terminal: what was checked, and below it what was not yet."""
-    done = answer.sentences[-1].end if answer.sentences else 0
-    marked = re.match(r"(?:\s*\[\d+\])*", answer.text[done:])
-    done += marked.end() if marked else 0
+    done = _checked_until(answer)
     settled = plain("\n".join([answer.text[:done], *_doubts_text(answer)]).strip())
     rest = plain(answer.text[done:]).strip()
     told = f"Not checked yet: {rest}" if rest else "" if settled else f"{_doing(answer)} …"
     return settled, "\n\n" + told if settled and told else told
+
+
+def _checked_until(answer: Answer) -> int:
+    """Where the sentences end that were held against their sources, with the markers behind the last one."""
+    done = answer.sentences[-1].end if answer.sentences else 0
+    marked = re.match(r"(?:\s*\[\d+\])*", answer.text[done:])
+    return done + (marked.end() if marked else 0)
 
 
 def _doing(answer: Answer) -> str:
@@ -434,7 +439,10 @@ def answer_html(answer: Answer, key: str = "answer") -> str:
         if sentence.support in DOUBTS:
             parts.append(f' <span class="doubt {sentence.support}">{DOUBTS[sentence.support]}</span>')
         done = sentence.end
-    parts.append(between(answer.text[done:]))
+    checked = _checked_until(answer)
+    parts.append(between(answer.text[done:checked]))
+    if rest := _MARKER.sub("", answer.text[checked:]).strip():
+        parts.append(f' <span class="unchecked" title="Not checked yet">{_e(rest)}</span>')
     return f'<div class="answer-text" dir="auto">{"".join(parts)}</div>'
 
 
@@ -581,7 +589,7 @@ def problem_html(message: str) -> str:
 def footer_html(documents: int, newest: str | None, model: str | None = None) -> str:
     """How much the library holds, how new it is, and that it stays here, or what goes to a chat model."""
     facts = [count(documents, "document"), f"newest {date_in_words(newest)}" if newest else ""]
-    leaves = f"Questions and the passages found for them go to {model}" if model else ""
+    leaves = f"Questions, what was said before and the passages found go to {model}" if model else ""
     line = " · ".join(filter(None, [*facts, leaves or "Nothing leaves this machine"]))
     return f'<p class="colophon">{_e(line)}</p>'
 
