@@ -144,6 +144,9 @@ class FakeLibrary:
             return Answer(question, "not_found", hits=hits, confidence=0.8)
         return self._answer(question, cited, hits)
 
+    def for_lists(self) -> FakeLibrary:
+        return self
+
     def stream(self, question: str, *, history: Sequence[Turn] = ()) -> Iterator[Answer]:
         yield self.ask(question, history=history)
 

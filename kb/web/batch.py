@@ -215,7 +215,7 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
         with gr.Column(elem_classes="beside", min_width=280):
             source = panel(elem_id="batch-source")
 
-    batch = Batch(kb, Jobs(kb, kb.settings), Path(file.GRADIO_CACHE))
+    batch = Batch(kb, Jobs(kb.for_lists(), kb.settings), Path(file.GRADIO_CACHE))
     view = [progress, results, file, receipt, start, stop]
     blocks.load(batch.arrive, [secret], [secret, *view], **QUIET)
     seen = [preview, mode, start]
