@@ -165,8 +165,10 @@ def marks(given: Pieces, places: NDArray[np.floating]) -> Marks:
 
 def _exported(cache: Path, name: str) -> bytes:
     data = Path(__file__).with_name(name).read_bytes()
-    file = cache / minilm.cached_name(Path(name).stem, hashlib.sha256(data).hexdigest())
-    return minilm.cached_model(file, lambda: minilm.reader_graph(read_weights(data)))
+    rounding = minilm.fast_rounding(cache)
+    key = f"{hashlib.sha256(data).hexdigest()} {rounding}"
+    file = cache / minilm.cached_name(Path(name).stem, key)
+    return minilm.cached_model(file, lambda: minilm.reader_graph(read_weights(data), rounding))
 
 
 def read_weights(data: bytes) -> dict[str, NDArray[np.float32]]:
