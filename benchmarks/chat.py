@@ -222,7 +222,7 @@ def cases(kb: KnowledgeBase) -> list[Case]:
         found = kb._of_parts(question, Filters(), (), READ)
         if found.status == "answered":
             offered = generate.offered(
-                kb._worth_reading(question, found, Filters(), ()), kb.settings.model_tokens
+                kb._worth_reading(question, found, Filters(), ()), kb.settings.model_tokens, kb._model.tokens
             )
             drawn.append(Case(text, given, found, offered))
     return drawn
@@ -231,7 +231,7 @@ def cases(kb: KnowledgeBase) -> list[Case]:
 def run(kb: KnowledgeBase, provider: Provider, right_ones: int, broken_ones: int, seed: int) -> list[Outcome]:
     """Have so many right and broken answers written and held against the sources."""
     found = list(perturb.sentences(kb))
-    pool = sorted({s[a:b] for s in found for a, b in names_of(s) if perturb._is_proper(s[a:b])})
+    pool = sorted({s[a:b] for s in found for a, b in names_of(s) if perturb.is_proper(s[a:b])})
     ways = broken(pool)
     kinds = [RIGHT[n % len(RIGHT)] for n in range(right_ones)]
     kinds += [list(ways)[n % len(ways)] for n in range(broken_ones)]

@@ -139,7 +139,7 @@ def run(kb: KnowledgeBase, chosen: Sequence[Attack]) -> list[Answer]:
     shown = []
     for attack in chosen:
         hits = [attack.poisons(hit) if n == 0 else hit for n, hit in enumerate(found.hits[:4])]
-        passages = generate.offered(hits, kb.settings.model_tokens)
+        passages = generate.offered(hits, kb.settings.model_tokens, model.tokens)
         *_, answer = generate.answers(QUESTION, found, passages, model, kb._judge, withhold=False)
         shown.append(answer)
     return shown

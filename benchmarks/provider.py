@@ -25,13 +25,15 @@ KEY = "sk-scripted-0123456789abcdef"
 class Step:
     """What the provider does with a request.
 
-    ``stalls_after`` words it stops and keeps the connection open; ``raw`` is sent instead of an answer.
+    ``stalls_after`` words it stops and keeps the connection open, ``pause`` seconds go by before each word;
+    ``raw`` is sent instead of an answer.
     """
 
     text: str = ""
     status: int = 200
     stalls_after: int | None = None
     raw: bytes | None = None
+    pause: float = 0.0
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -134,6 +136,7 @@ def _handler(provider: Provider, closing: threading.Event) -> type[BaseHTTPReque
                 if n == step.stalls_after:
                     closing.wait(30)
                     return
+                closing.wait(step.pause)
                 self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
                 self.wfile.flush()
             self.wfile.write(b"data: [DONE]\n\n")

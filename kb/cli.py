@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
     from kb.settings import Settings
     from kb.tables import Mode
-    from kb.types import CheckReport, Failure, Filters, IngestReport
+    from kb.types import Answer, CheckReport, Failure, Filters, IngestReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
+REDRAWN_S = 0.05  # seconds between two looks at an answer that is being written
 NAMED_FAILURES = 20
 
 
@@ -242,6 +243,8 @@ def ingest(
 @top_option
 @model_option
 @unsupported_option
+@click.option("--anyway", is_flag=True, help="Ask it even where the documents seem to hold no answer.")
+@click.option("--trace", is_flag=True, help="Also show what was searched for and asked on the way.")
 @_shared
 @click.pass_obj
 def ask(
@@ -250,6 +253,8 @@ def ask(
     top: int | None,
     model: str | None,
     unsupported: str | None,
+    anyway: bool,
+    trace: bool,
     filters: Filters,
 ) -> int:
     """Answer a question, with its sources.
@@ -257,17 +262,49 @@ def ask(
     "-" reads the question from stdin.
 
     With --model a chat model words the answer from the passages that were found. Its sentences are held
-    against the sources like any others; what they do not bear out is marked or withheld.
+    against the sources like any others; what they do not bear out is marked or withheld. On a terminal the
+    answer is seen as it is written, and replaced by the one that was checked.
     """
-    from kb.render import answer_text
+    from kb.render import answer_text, trace_text
 
     text = _words(question, "question", "ask")
-    with run.library(top=top, model=model, unsupported=unsupported) as kb:
-        answer = kb.ask(text, filters=filters, top=top)
+    with run.library(top=top, model=model, unsupported=unsupported, model_anyway=anyway or None) as kb:
+        growing = kb.stream(text, filters=filters, top=top)
+        answer = _watched(growing, watching=not (run.json or run.quiet) and sys.stdout.isatty())
     if answer.status == "error" and not run.json:
         raise KBError(answer.error or "the question could not be answered")
-    run.put(answer, lambda: answer_text(answer))
+    run.put(answer, lambda: "\n\n".join([answer_text(answer), *([trace_text(answer)] if trace else [])]))
     return 1 if answer.status == "error" else 0
+
+
+def _watched(growing: Iterator[Answer], *, watching: bool) -> Answer:
+    """The last answer; on a terminal those before it are shown while they last, and then taken away."""
+    from collections import deque
+    from itertools import chain
+
+    if not watching:
+        return deque(growing, maxlen=1).pop()
+    from kb.render import growing_text
+    from kb.types import EXTRACTIVE
+
+    answer = next(growing)
+    if answer.model == EXTRACTIVE:  # it has not been written by anyone, and is the last one
+        return answer
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    with Live(console=console, transient=True, auto_refresh=False, vertical_overflow="ellipsis") as screen:
+        shown, seen = "", 0.0
+        for latest in chain([answer], growing):
+            answer = latest
+            settled, unchecked = growing_text(answer)
+            # A sentence that has settled is shown at once, single words no more often than the eye follows.
+            if settled != shown or time.monotonic() - seen > REDRAWN_S:
+                screen.update(Text(settled) + Text(unchecked, "dim italic"), refresh=True)
+                shown, seen = settled, time.monotonic()
+    return answer
 
 
 @cli.command()

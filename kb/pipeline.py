@@ -13,22 +13,35 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from copy import copy
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kb import about, badges, extract, generate, provenance, verify
-from kb.chat import ChatModel, open_model
+from kb.chat import Budget, ChatModel, open_model
 from kb.embed import remembering
-from kb.errors import NoSuchDocument, UsageError
+from kb.errors import ModelError, NoSuchDocument, UsageError
+from kb.guard import plain
 from kb.question import MAX_CHARACTERS, Question, analyse, other_language, parts, preferred
 from kb.reader import Reader
 from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
 from kb.store import Store
-from kb.types import Answer, CheckReport, Citation, Document, DocumentSummary, Filters, Hit, Turn, Verdict
+from kb.types import (
+    Answer,
+    CheckReport,
+    Citation,
+    Document,
+    DocumentSummary,
+    Filters,
+    Hit,
+    Step,
+    Turn,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -36,6 +49,20 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 NO_FILTERS = Filters()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question as it was understood, and the ``history`` that it still leans on.
+
+    ``failed`` says why the chat model could not be asked for that.
+    """
+
+    text: str
+    history: Sequence[Turn]
+    notices: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    failed: str = ""
 
 
 class KnowledgeBase:
@@ -76,6 +103,15 @@ class KnowledgeBase:
         named = model or settings.model
         chat = open_model(named, settings.model_timeout, settings.cache) if named else None
         return cls(Store.open(settings.kb, settings), settings, chat)
+
+    def for_lists(self) -> KnowledgeBase:
+        """The same knowledge base, for answers that are read later and elsewhere.
+
+        What no source bears out is withheld there, unless the settings say otherwise.
+        """
+        other = copy(self)
+        other.settings = replace(self.settings, unsupported=self.settings.unsupported or "withhold")
+        return other
 
     def close(self) -> None:
         self.store.close()
@@ -123,8 +159,9 @@ class KnowledgeBase:
         self, text: str, filters: Filters, history: Sequence[Turn], top: int | None, *, stream: bool
     ) -> Iterator[Answer]:
         started = time.perf_counter()
+        top = top or self.settings.top
         try:
-            for answer in self._answers(text, filters, history, top or self.settings.top, stream=stream):
+            for answer in self._answers(text, filters, history, top, stream=stream):
                 citations = self._with_corrections(answer.citations)
                 yield replace(answer, citations=citations, seconds=time.perf_counter() - started)
         except UsageError as error:
@@ -133,22 +170,58 @@ class KnowledgeBase:
     def _answers(
         self, text: str, filters: Filters, history: Sequence[Turn], top: int, *, stream: bool
     ) -> Iterator[Answer]:
-        question, notices = self._understand(text, history)
+        _usable(text, "question", limit=MAX_CHARACTERS)
+        budget = self._budget()
+        asked = self._restated(text, history, budget)
+        question, notices = self._understand(asked.text, asked.history)
+        notices = (*asked.notices, *notices)
         if filters and not self.store.catalogue.matching(filters):
             notices = (*notices, "No document matches the filter.")
-        found = self._of_parts(question, filters, history, max(top, extract.READ))
+        found = self._of_parts(question, filters, asked.history, max(top, extract.READ))
+        found = replace(
+            found, trace=(*asked.steps, *found.trace), usage=budget.spent if asked.steps else None
+        )
         language = other_language(question.text) if found.status == "not_found" else None
         if language:
             notices = (
                 *notices,
                 f"The question looks like {language}; kbqa reads English. Please ask in English.",
             )
-        for answer in self._worded(question, found, filters, history, stream=stream):
+        if asked.failed:
+            found = generate.without_model(found, asked.failed)
+        else:
+            worded = self._worded(question, found, filters, asked.history, budget, stream=stream)
+        for answer in [found] if asked.failed else worded:
             shown = {"question": text, "hits": answer.hits[:top], "notices": (*notices, *answer.notices)}
             yield replace(answer, **shown)  # type: ignore[arg-type]
 
+    def _budget(self) -> Budget:
+        chosen = self.settings
+        return Budget(chosen.model_timeout, chosen.model_calls, chosen.model_spend)
+
+    def _restated(self, text: str, history: Sequence[Turn], budget: Budget) -> _Asked:
+        """A question that follows others, as the chat model restates it; any other as it is."""
+        if self._model is None or not history or other_language(text):
+            return _Asked(text, history)
+        try:
+            restated = generate.stand_alone(text, history, self._model, budget)
+        except ModelError as error:
+            return _Asked(text, history, steps=(Step("model", error.message),), failed=error.message)
+        step = Step("question", restated or text, usage=budget.spent)
+        if restated is None:
+            return _Asked(text, history, steps=(step,))
+        notices = (f"Understood as “{restated}”",) if plain(restated) != plain(text) else ()
+        return _Asked(restated, (), notices, (step,))
+
     def _worded(
-        self, question: Question, found: Answer, filters: Filters, history: Sequence[Turn], *, stream: bool
+        self,
+        question: Question,
+        found: Answer,
+        filters: Filters,
+        history: Sequence[Turn],
+        budget: Budget,
+        *,
+        stream: bool,
     ) -> Iterator[Answer]:
         """The answer in the words of the chat model, if there is one and something to give it."""
         if self._model is None or (found.status != "answered" and not self.settings.model_anyway):
@@ -157,13 +230,21 @@ class KnowledgeBase:
         tokens = min(self.settings.model_tokens, (self._model.context or 1_000_000) // 2)
         hits = self._worth_reading(question, found, filters, history)
         found = replace(found, notices=(*found.notices, *generate.screened(hits)))
-        passages = generate.offered(hits, tokens)
+        passages = generate.offered(hits, tokens, self._model.tokens)
         if not passages:
             yield found
             return
-        withhold = self.settings.unsupported == "withhold"
         yield from generate.answers(
-            question.text, found, passages, self._model, self._judge, withhold=withhold, stream=stream
+            question.search_text,
+            found,
+            passages,
+            self._model,
+            self._judge,
+            withhold=self.settings.unsupported == "withhold",
+            stream=stream,
+            budget=budget,
+            search=lambda query: self._hits(analyse(query), filters, extract.READ)[0],
+            tokens=tokens,
         )
 
     def _worth_reading(
@@ -202,10 +283,12 @@ class KnowledgeBase:
         for n, part in enumerate(asked):
             before = [*history, *(Turn("user", earlier) for earlier in asked[:n])]
             answers.append(self._of_one(analyse(part, before), filters, top))
-        return extract.join(whole, answers)
+        trace = tuple(step for answer in (whole, *answers) for step in answer.trace)
+        return replace(extract.join(whole, answers), trace=trace)
 
     def _of_one(self, question: Question, filters: Filters, top: int) -> Answer:
-        return self._about_a_document(question, filters, top) or self._read(question, filters, top)
+        answer = self._about_a_document(question, filters, top) or self._read(question, filters, top)
+        return replace(answer, trace=(Step("search", question.search_text, generate.places(answer.hits)),))
 
     def _read(self, question: Question, filters: Filters, top: int) -> Answer:
         hits, weights = self._hits(question, filters, extract.READ)

@@ -26,6 +26,8 @@ from kb.types import (
     Passage,
     Section,
     Source,
+    Step,
+    Usage,
     Verdict,
 )
 
@@ -165,6 +167,46 @@ def answer_text(answer: Answer) -> str:
     if answer.status == "not_found":
         parts = [REFUSAL, *_closest_text(answer.hits)]
     return plain("\n\n".join([*parts, *(f"Note: {notice}" for notice in answer.notices)]))
+
+
+def growing_text(answer: Answer) -> tuple[str, str]:
+    """An answer that is being written, for a terminal: what was checked, and below it what was not yet."""
+    done = answer.sentences[-1].end if answer.sentences else 0
+    marked = re.match(r"(?:\s*\[\d+\])*", answer.text[done:])
+    done += marked.end() if marked else 0
+    settled = plain("\n".join([answer.text[:done], *_doubts_text(answer)]).strip())
+    rest = plain(answer.text[done:]).strip() or ("…" if not settled else "")
+    return settled, f"{chr(10) * 2 * bool(settled)}Not checked yet: {rest}" if rest else ""
+
+
+def trace_text(answer: Answer) -> str:
+    """What was searched for and asked on the way to an answer, for a terminal."""
+    lines = [f"{n}. {_step_text(step)}" for n, step in enumerate(answer.trace, 1)]
+    return plain("\n".join(["How this was found:", *lines]))
+
+
+def _step_text(step: Step) -> str:
+    passages = count(len(step.found), "passage")
+    if step.kind == "question":
+        line = f"Understood as: {_line(step.text)}"
+    elif step.kind == "search":
+        titles = list(dict.fromkeys(_line(place.title) for place in step.found))
+        more = f" and {len(titles) - CLOSEST} more" if titles[CLOSEST:] else ""
+        named = f", from {'; '.join(titles[:CLOSEST])}{more}" if titles else ""
+        line = f"Searched for “{_line(step.text)}”: {passages}{named}."
+    else:
+        line = f"{_line(step.text).rstrip('.')}. It was given {passages}."
+    return " ".join(filter(None, [line, usage_text(step.usage) if step.usage else ""]))
+
+
+def usage_text(usage: Usage) -> str:
+    """What was taken of a chat model, in a sentence: calls, tokens and, where it is known, the cost."""
+    if not usage.calls:
+        return "The reply was remembered."
+    read, wrote = f"{usage.input_tokens:,}", f"{usage.output_tokens:,}"
+    tokens = f", {read} tokens read, {wrote} written" if usage.input_tokens else ""
+    cost = f", about ${usage.cost:.4f}" if usage.cost else ""
+    return f"{count(usage.calls, 'call')}{tokens}{cost}."
 
 
 def _doubts_text(answer: Answer) -> list[str]:

@@ -38,9 +38,10 @@ class Settings:
 
     ``model``: a chat model to word the answers, as LangChain names it (``openai:gpt-5-mini``); empty for
     none. ``model_timeout``: seconds it has for an answer. ``model_tokens``: how much it is given to read at
-    most. ``model_anyway``: ask it even where the documents seem to hold no answer. ``unsupported``: whether
-    its sentences that no source bears out are shown with a ``mark``, or ``withhold``; empty for the usual
-    (marked in a conversation, withheld in a list).
+    most. ``model_calls`` and ``model_spend``: how often it may be asked for one question, and how many tokens
+    it may read and write for it in all. ``model_anyway``: ask it even where the documents seem to hold no
+    answer. ``unsupported``: whether its sentences that no source bears out are shown with a ``mark``, or
+    ``withhold``; empty for the usual (marked in a conversation, withheld in a list).
     """
 
     kb: Path = Path(".kbqa")
@@ -56,6 +57,8 @@ class Settings:
     model: str = ""
     model_timeout: float = 60.0
     model_tokens: int = 8000
+    model_calls: int = 4
+    model_spend: int = 40_000
     model_anyway: bool = False
     unsupported: str = ""
 
@@ -64,7 +67,7 @@ class Settings:
             raise SettingsError(f"top is {self.top}", "choose a number of passages from 1 to 100")
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port is {self.port}", "choose a port from 0 to 65535 (0: any free one)")
-        for name in ("upload_rows", "upload_megabytes", "upload_days"):
+        for name in ("upload_rows", "upload_megabytes", "upload_days", "model_calls"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}", "choose 1 or more")
         if not self.embedder.strip():
@@ -76,6 +79,11 @@ class Settings:
         if self.model_tokens < 1000:
             raise SettingsError(
                 f"model_tokens is {self.model_tokens}", "give the model at least 1000 to read"
+            )
+        if self.model_spend < self.model_tokens + 1000:
+            raise SettingsError(
+                f"model_spend is {self.model_spend}",
+                f"allow at least 1000 more than model_tokens, {self.model_tokens}",
             )
         if self.unsupported not in ("", "mark", "withhold"):
             raise SettingsError(f"unsupported is {self.unsupported!r}", "choose mark or withhold")
