@@ -20,6 +20,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,15 +105,20 @@ def _log_sum(x: NDArray[np.float64]) -> float:
 
 def pieces(question: str, page: Page) -> Pieces:
     """[CLS] question [SEP] heading [SEP] text [SEP], of which heading and text are the second segment."""
-    asked, heading = minilm.word_pieces([question, page.heading])
+    (asked,) = minilm.word_pieces([question])
+    second, offsets = _page_pieces(page)
+    first = np.array([CLS, *asked[:_QUESTION], SEP], np.int64)
+    segments = np.repeat(np.array([0, 1], np.int64), [len(first), len(second)])
+    return Pieces(np.concatenate([first, second]), segments, offsets)
+
+
+@lru_cache(maxsize=2048)  # the questions of a list meet the same pages
+def _page_pieces(page: Page) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The second segment and the offsets of its text; not to be changed."""
+    (heading,) = minilm.word_pieces([page.heading])
     text, offsets = minilm.placed_pieces(page.text)
-    one = [CLS, *asked[:_QUESTION], SEP]
-    two = [*heading[:_HEADING], SEP, *text[:_TEXT], SEP]
-    return Pieces(
-        np.array([*one, *two], np.int64),
-        np.array([0] * len(one) + [1] * len(two), np.int64),
-        np.array(offsets[:_TEXT], np.int64).reshape(-1, 2),
-    )
+    ids = np.array([*heading[:_HEADING], SEP, *text[:_TEXT], SEP], np.int64)
+    return ids, np.array(offsets[:_TEXT], np.int64).reshape(-1, 2)
 
 
 class Reader:
