@@ -266,8 +266,8 @@ def _asked_of(
 ) -> tuple[Receipt, str]:
     """The receipt of a run before anything is cited, and the state under which its rows are kept."""
     info = kb.info()
-    worded: dict[str, Any] = {name: info[name] for name in ("model", "unsupported") if name in info}
-    receipt = new_receipt(info, documents, {"mode": mode, "top": top, **worded, **asdict(filters)})
+    asked: dict[str, Any] = {name: info[name] for name in ("reading", "model", "unsupported") if name in info}
+    receipt = new_receipt(info, documents, {"mode": mode, "top": top, **asked, **asdict(filters)})
     # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
     folder = info.get("folder")
     identity = [folder and str(Path(folder).resolve()), info.get("documents"), info.get("passages")]
@@ -326,8 +326,10 @@ def _answerer(kb: Library, mode: Mode, filters: Filters, top: int | None) -> Cal
         except KBError as error:
             return _failed(row.text, mode, str(error))
         except Exception as error:  # noqa: BLE001  a defect met in one row must not cost the others
+            # What it says may tell of the machine, and the output is handed around.
+            _log.warning("row %s: %s: %s", row.id, type(error).__name__, error)
             _log.debug("row %s", row.id, exc_info=True)
-            return _failed(row.text, mode, f"Unexpected error ({type(error).__name__}: {error}).")
+            return _failed(row.text, mode, f"Unexpected error ({type(error).__name__}).")
 
     return answer
 

@@ -122,10 +122,15 @@ def _page_pieces(page: Page) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 class Reader:
-    """Loads on first use; thread-safe."""
+    """Loads on first use; thread-safe.
 
-    def __init__(self, cache: Path) -> None:
+    ``fast``: in whole rows of 8-bit numbers, where the processor multiplies them. Half the time for a page,
+    and marks that are off by about 0.1 (log odds) instead of 0.04.
+    """
+
+    def __init__(self, cache: Path, *, fast: bool = False) -> None:
         self._cache = cache
+        self._fast = fast
         self._lock = threading.Lock()
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
 
@@ -156,7 +161,7 @@ class Reader:
     def _load(self, name: str) -> onnxruntime.InferenceSession:
         with self._lock:
             if name not in self._sessions:
-                self._sessions[name] = minilm.open_session(_exported(self._cache, name))
+                self._sessions[name] = minilm.open_session(_exported(self._cache, name, self._fast))
             return self._sessions[name]
 
 
@@ -169,11 +174,10 @@ def marks(given: Pieces, places: NDArray[np.floating]) -> Marks:
 # -------------------------------------------------------------------------------------- its weights
 
 
-def _exported(cache: Path, name: str) -> bytes:
+def _exported(cache: Path, name: str, fast: bool) -> bytes:
     data = Path(__file__).with_name(name).read_bytes()
-    rounding = minilm.fast_rounding(cache)
-    key = f"{hashlib.sha256(data).hexdigest()} {rounding}"
-    file = cache / minilm.cached_name(Path(name).stem, key)
+    rounding = minilm.fast_rounding(cache) if fast else "blocks"
+    file = cache / minilm.cached_name(f"{Path(name).stem}-{rounding}", hashlib.sha256(data).hexdigest())
     return minilm.cached_model(file, lambda: minilm.reader_graph(read_weights(data), rounding))
 
 
