@@ -35,7 +35,7 @@ class Settings:
     that are uploaded there, ``upload_rows`` and ``upload_megabytes`` are the most that is taken, and
     ``upload_days`` is how long they and their answers are kept. ``private_urls``: whether pages of this
     machine and of private networks may be fetched. ``fast_reading``: passages are read in half the time, and
-    rounded more; one answer in twenty has another second sentence.
+    rounded more; about one answer in twenty-five differs, mostly in a further sentence.
 
     ``model``: a chat model to word the answers, as LangChain names it (``openai:gpt-5-mini``); empty for
     none. ``model_timeout``: seconds it has for an answer. ``model_tokens``: how much it is given to read at
