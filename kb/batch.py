@@ -34,6 +34,7 @@ from kb.outputs import (
     check_target,
     citations_of,
     file_hash,
+    is_unworded,
     new_receipt,
     outcome,
     receipt_path,
@@ -84,7 +85,8 @@ class BatchReport:
     """What a run did: ``done`` rows are in the output, ``resumed`` of them from an earlier run.
 
     ``left`` are the rows that a run which was told to stop did not come to. ``usage`` is what all rows of the
-    output took of a chat model, if one was asked.
+    output took of a chat model, if one was asked; ``unworded`` are answered in the documents' words, since it
+    failed, and the next run asks it again.
     """
 
     done: int = 0
@@ -95,6 +97,7 @@ class BatchReport:
     left: int = 0
     seconds: float = 0.0
     usage: Usage | None = None
+    unworded: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "failed": [asdict(f) for f in self.failed], "seconds": round(self.seconds, 2)}
@@ -172,7 +175,7 @@ def run_batch(
 
         def work(row: Row) -> Result:
             result = answer(row)
-            past.add(row.key, result, failed=outcome(result) == "error")
+            past.add(row.key, result, failed=outcome(result) == "error" or is_unworded(result))
             return result
 
         todo = (row for row in table.rows() if row.error is None and row.key not in past)
@@ -195,7 +198,7 @@ def run_batch(
             raise SourceError(f"{source} changed during the run", "run the same command again")
         output = Output(TITLES[mode].format(source.name), mode, table.columns, {}, receipt, table.mark)
         report = _write(target, table, total, past, output, documents)
-    if not (journal or report.failed or report.left):
+    if not (journal or report.failed or report.unworded or report.left):
         kept.unlink()
     return replace(report, resumed=resumed, seconds=time.perf_counter() - started)
 
@@ -389,10 +392,12 @@ def _write(
     failed: list[Failure] = []
     cited: set[str] = set()
     usage: Usage | None = None
+    unworded = 0
     for row, result in _results(table, journal, output.mode):
         counts[outcome(result)] += 1
         cited |= {citation["document_id"] for citation in citations_of(result)}
         usage = _sum([usage, usage_of(result)])
+        unworded += is_unworded(result)
         if outcome(result) == "error":
             failed.append(Failure(row.id, result["error"] or "The question could not be answered."))
     receipt = with_sources(output.receipt, cited, documents)
@@ -409,7 +414,15 @@ def _write(
         with replacing(receipt_path(target)) as draft:
             draft.write_text(beside, encoding="utf-8")
     answered = sum(counts[status] for status in ("answered", "supported", "contradicted"))
-    return BatchReport(counts.total(), answered, counts["not_found"], tuple(failed), left=left, usage=usage)
+    return BatchReport(
+        counts.total(),
+        answered,
+        counts["not_found"],
+        tuple(failed),
+        left=left,
+        usage=usage,
+        unworded=unworded,
+    )
 
 
 def _results(table: Table, journal: Journal, mode: Mode) -> Iterator[tuple[Row, Result]]:

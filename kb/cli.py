@@ -731,7 +731,17 @@ def _batch_text(report: BatchReport, target: Path) -> str:
     return (
         f"{report.done} rows{resumed}: {report.answered} answered, {report.not_found} not found, "
         f"{len(report.failed)} failed, in {report.seconds:.1f} s. Written to {target}."
-        f"{_usage_text(report.usage)}"
+        f"{_unworded_text(report.unworded)}{_usage_text(report.usage)}"
+    )
+
+
+def _unworded_text(count: int) -> str:
+    if not count:
+        return ""
+    was = "was" if count == 1 else "were"
+    return (
+        f"\n{_many(count, 'row')} {was} answered in the documents' words, since the chat model failed; the same "
+        "command asks it again."
     )
 
 

@@ -151,6 +151,12 @@ def usage_of(result: Result) -> Usage | None:
     return Usage(**result["usage"]) if result.get("usage") else None
 
 
+def is_unworded(result: Result) -> bool:
+    """Whether a chat model was asked and failed in the end, so that the answer is in the documents' words."""
+    asked = [step for step in result.get("trace", ()) if step["kind"] == "model"]
+    return bool(asked) and asked[-1]["usage"] is None and outcome(result) == "answered"
+
+
 def citations_of(result: Result) -> list[dict[str, Any]]:
     """All citations of an answer, or of the claims of a checked text."""
     if "claims" in result:

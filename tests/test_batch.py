@@ -30,6 +30,7 @@ from kb.types import (
     Citation,
     DocumentSummary,
     Filters,
+    Step,
     Turn,
     Usage,
     Verdict,
@@ -638,6 +639,26 @@ def test_what_a_chat_model_took_stands_in_each_row_and_in_total(tmp_path: Path) 
     assert "cost_usd" not in rows(tmp_path / "c.csv")[0], "no chat model, no columns for one"
 
 
+def test_rows_that_the_chat_model_failed_are_asked_again(tmp_path: Path) -> None:
+    class Away(Worded):
+        def ask(self, question: str, **options: Any) -> Answer:
+            answer = super().ask(question, **options)
+            failed = replace(answer, model="extractive", usage=None, trace=(Step("model", "It was away."),))
+            return failed if "Two" in question else answer
+
+    source, target = tmp_path / "q.txt", tmp_path / "a.jsonl"
+    source.write_text("One?\nTwo?\n", encoding="utf-8")
+    report = run_batch(Away(), source, target)
+    assert (report.answered, report.unworded, report.failed) == (2, 1, ())
+    assert [answer["model"] for answer in objects(target)] == ["fake:talker", "extractive"]
+    worded = Worded()
+    report = run_batch(worded, source, target)
+    assert [asked[0] for asked in worded.asked] == ["Two?"]
+    assert (report.unworded, report.resumed) == (0, 1)
+    assert [answer["model"] for answer in objects(target)] == ["fake:talker"] * 2
+    assert not journal_path(target).exists()
+
+
 def test_a_plan_knows_what_a_chat_model_will_take(tmp_path: Path) -> None:
     source, worded = questions(tmp_path, 300), Worded()
     plan = plan_batch(worded, source, tmp_path / "a.csv", workers=4)
@@ -659,6 +680,7 @@ def test_report_as_json() -> None:
         "left": 0,
         "seconds": 0.12,
         "usage": None,
+        "unworded": 0,
     }
 
 
