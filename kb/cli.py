@@ -740,8 +740,8 @@ def _unworded_text(count: int) -> str:
         return ""
     was = "was" if count == 1 else "were"
     return (
-        f"\n{_many(count, 'row')} {was} answered in the documents' words, since the chat model failed; the same "
-        "command asks it again."
+        f"\n{_many(count, 'row')} {was} answered in the documents' words, since the chat model failed; "
+        "the same command asks it again."
     )
 
 

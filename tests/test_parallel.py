@@ -1,4 +1,4 @@
-"""Fifty threads ask one knowledge base: the same answers as one after the other, and nobody waits at a lock."""
+"""Fifty threads ask one knowledge base: the answers are the same, and nobody waits at a lock."""
 
 from __future__ import annotations
 
