@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
     from kb.settings import Settings
     from kb.tables import Mode
-    from kb.types import Answer, CheckReport, Failure, Filters, IngestReport
+    from kb.types import Answer, CheckReport, Failure, Filters, IngestReport, Usage
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
@@ -594,7 +594,8 @@ def batch(
     names the knowledge base's generation and the hashes of its sources; for .jsonl and .csv they stand in
     OUT.receipt.json.
 
-    A run that was cut off is continued by the same command. --dry-run says what it would do.
+    A run that was cut off is continued by the same command. --dry-run says what it would do; a chat model is
+    asked for about three of the rows, to say what all will cost.
     """
     from kb.batch import plan_batch, run_batch
 
@@ -799,11 +800,28 @@ def _batch_text(report: BatchReport, target: Path) -> str:
     return (
         f"{report.done} rows{resumed}: {report.answered} answered, {report.not_found} not found, "
         f"{len(report.failed)} failed, in {report.seconds:.1f} s. Written to {target}."
+        f"{_unworded_text(report.unworded)}{_usage_text(report.usage)}"
     )
 
 
+def _unworded_text(count: int) -> str:
+    if not count:
+        return ""
+    was = "was" if count == 1 else "were"
+    return (
+        f"\n{_many(count, 'row')} {was} answered in the documents' words, since the chat model failed; "
+        "the same command asks it again."
+    )
+
+
+def _usage_text(usage: Usage | None) -> str:
+    from kb.render import usage_text
+
+    return f"\nChat model: {usage_text(usage)}" if usage else ""
+
+
 def _plan_text(plan: BatchPlan) -> str:
-    from kb.render import duration
+    from kb.render import duration, usage_text
 
     lines = [f"{plan.rows} rows, {plan.left} to be done."]
     if plan.faulty:
@@ -817,6 +835,11 @@ def _plan_text(plan: BatchPlan) -> str:
         lines.append(
             f"About {duration(plan.seconds)} with {_many(plan.workers, 'worker')}, as tried with {tried}."
         )
+    if plan.usage:
+        lines.append(f"The chat model will take about {usage_text(plan.usage)}")
+    if plan.tried:
+        told = "" if plan.usage else " What the others will take is not known from this."
+        lines.append(f"Trying took {usage_text(plan.tried)}{told}")
     return "\n".join([*lines, "Nothing was written."])
 
 

@@ -77,7 +77,7 @@ class KnowledgeBase:
         self.settings = settings
         self._model = model
         self._embed = remembering(store.embedder.embed)
-        self._reader = Reader(settings.cache)
+        self._reader = Reader(settings.cache, fast=settings.fast_reading)
         # Of one generation each: listed or looked up once, not for every question.
         self._publishers: tuple[int, list[str]] = (-1, [])
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
@@ -385,11 +385,13 @@ class KnowledgeBase:
             return writer.remove(document_ids)
 
     def info(self) -> dict[str, Any]:
-        """Figures about the knowledge base, as ``kbqa info --json`` prints them, and the chat model."""
-        if self._model is None:
-            return self.store.info()
-        unsupported = self.settings.unsupported or "mark"
-        return {**self.store.info(), "model": self._model.name, "unsupported": unsupported}
+        """Figures about the knowledge base, as ``kbqa info --json`` prints them, and how it is asked."""
+        facts = self.store.info()
+        if self.settings.fast_reading:
+            facts["reading"] = "fast"
+        if self._model is not None:
+            facts |= {"model": self._model.name, "unsupported": self.settings.unsupported or "mark"}
+        return facts
 
     def key_questions(self, limit: int = 5) -> list[str]:
         """Questions that the documents themselves ask and answer, to offer as examples."""

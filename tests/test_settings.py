@@ -52,6 +52,7 @@ def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
         "host": "h",
         "port": 8000,
         "private_urls": True,
+        "fast_reading": True,
     }
     values |= {"upload_rows": 9, "upload_megabytes": 8, "upload_days": 7}
     values |= {"model": "ollama:llama3.2", "model_timeout": 2.5, "model_tokens": 2000, "model_anyway": True}
