@@ -83,7 +83,7 @@ def timeline(values: Sequence[tuple[Candidate, str]]) -> tuple[Value, ...]:
 
 
 def differences(values: Sequence[tuple[str, Candidate]]) -> tuple[Difference, ...]:
-    """What sources that differ say of one thing, as ``extract.disagreements`` found it; none if they agree."""
+    """What sources that differ say of one thing, as ``extract.disagreements`` found it."""
     if len(values) < 2:
         return ()
     told = (
