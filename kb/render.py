@@ -472,8 +472,8 @@ def tabs_html(tabs: Sequence[tuple[str, str]]) -> str:
         for name, label in tabs
     )
     return (
-        f'<span class="brand" aria-hidden="true">{phrases.SITE}</span>'
-        f'<div class="tabs" role="tablist" aria-label="{phrases.SITE}">{links}</div>'
+        f'<div class="bar"><span class="brand" aria-hidden="true">{phrases.SITE}</span>'
+        f'<div class="tabs" role="tablist" aria-label="{phrases.SITE}">{links}</div></div>'
     )
 
 

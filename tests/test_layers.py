@@ -26,7 +26,22 @@ ORDER = (
 )
 
 # The web desk stands above all of these; its modules likewise import those before them.
-WEB = ("desk", "source", "draft", "jobs", "talk", "offers", "feedback", "transcript", "ask", "check", "batch", "api", "frame", "server")
+WEB = (
+    "desk",
+    "source",
+    "draft",
+    "jobs",
+    "talk",
+    "offers",
+    "feedback",
+    "transcript",
+    "ask",
+    "check",
+    "batch",
+    "api",
+    "frame",
+    "server",
+)
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {
@@ -133,7 +148,10 @@ def test_the_web_desk_is_imported_by_the_app_alone() -> None:
 
 
 def test_rendering_imports_types_only() -> None:
-    assert {module for module in imports(ROOT / "kb/render.py") if top(module) == "kb"} == {"kb.phrases", "kb.types"}
+    assert {module for module in imports(ROOT / "kb/render.py") if top(module) == "kb"} == {
+        "kb.phrases",
+        "kb.types",
+    }
 
 
 @pytest.mark.parametrize("library", sorted(DOORS))

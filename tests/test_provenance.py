@@ -14,6 +14,7 @@ from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
 from kb.store import Store
 from kb.types import Answer, CheckReport, Hit, Passage, Source, Verdict
+from kb.web import talk
 
 WIRE = (
     "The harbour authority closed the old harbour bridge to all lorries on 3 March 2026, the agency reported."
@@ -143,7 +144,7 @@ def test_a_correction_is_shown_with_answers_too(kb: KnowledgeBase) -> None:
     answer = kb.ask("What did our reporter learn about the old harbour bridge from the harbour authority?")
     assert [c.document_id for c in answer.citations] == ["own.md"]
     assert NOTICE in render.answer_text(answer)
-    assert NOTICE in html.unescape(render.reply_html(answer))
+    assert NOTICE in html.unescape(talk.reply_html(answer))
     assert Answer.from_dict(answer.to_dict()).citations == answer.citations
 
 

@@ -57,6 +57,8 @@ def keep(folder: Path, row: dict[str, Any]) -> bool:
     Returns ``False``, and changes nothing, where that cannot be written to or is full.
     """
     target, line = folder / NAME, json.dumps(row, ensure_ascii=False)
+    if not folder.is_dir():  # the lock would make it
+        return False
     try:
         with FileLock(folder / f"{NAME}.lock", timeout=5):
             before = target.read_text("utf-8").splitlines() if target.exists() else []
