@@ -55,10 +55,9 @@ const close = () => {
 const beside = () => {
   const from = opener(), near = from && from.closest('.exchange, .verdict, tr, article');
   const links = near ? [...near.querySelectorAll('.cite[data-doc], .closest [data-doc]')] : [];
-  const places = new Map(links.map((one) => [one.textContent + one.dataset.doc + one.dataset.start, one]));
-  const all = [...places.values()], same = (one) => from && one.dataset.doc === from.dataset.doc &&
-    one.dataset.start === from.dataset.start;
-  return {all, at: all.findIndex(same)};
+  const place = (one) => one.dataset.doc + one.dataset.start;
+  const all = links.filter((one, at) => at === links.findIndex((other) => place(other) === place(one)));
+  return {all, at: all.findIndex((one) => place(one) === place(from))};
 };
 watch('value', () => {
   const {all, at} = beside();
