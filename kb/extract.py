@@ -496,6 +496,7 @@ def join(whole: Answer, answers: Sequence[Answer]) -> Answer:
         citations=tuple(citations),
         confidence=min(a.confidence for a in answered),
         notices=tuple(dict.fromkeys([*told, *(notice for a in answered for notice in a.notices)])),
+        differences=tuple(dict.fromkeys(difference for a in answered for difference in a.differences)),
     )
 
 

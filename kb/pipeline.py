@@ -30,6 +30,7 @@ from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
 from kb.store import Store
+from kb.text import content_words
 from kb.types import (
     Answer,
     CheckReport,
@@ -188,6 +189,8 @@ class KnowledgeBase:
                 *notices,
                 f"The question looks like {language}; kbqa reads English. Please ask in English.",
             )
+        elif found.status == "not_found":
+            notices = (*notices, *self._never_mentioned(question))
         if asked.failed:
             found = generate.without_model(found, asked.failed)
         else:
@@ -299,7 +302,10 @@ class KnowledgeBase:
             read = {hit.passage for hit in hits}
             hits += [hit for hit in self._hits(question, filters, top)[0] if hit.passage not in read]
         hits = reread(hits, list(dict.fromkeys(c.hit.passage for c in reading.candidates)))
-        return extract.compose(question, reading, _ranked(hits[:top]), model)
+        answer = extract.compose(question, reading, _ranked(hits[:top]), model)
+        if answer.status != "answered":
+            return answer
+        return replace(answer, differences=provenance.differences(extract.disagreements(question, reading)))
 
     def search(self, query: str, *, filters: Filters = NO_FILTERS, top: int | None = None) -> tuple[Hit, ...]:
         """The passages nearest to a query, best first."""
@@ -349,6 +355,13 @@ class KnowledgeBase:
             return analyse(text, history), ()
         corrected, notices = correct(text, self.store.catalogue, self._is_word, about.WORDS)
         return analyse(corrected, history), notices
+
+    def _never_mentioned(self, question: Question) -> tuple[str, ...]:
+        """A notice of what the question speaks of and no document does."""
+        asked = dict.fromkeys(w.text for w in content_words(question.text))
+        counts = self.store.catalogue.word_counts(asked)
+        unknown = [f"\u201c{word}\u201d" for word in asked if not counts[word]]
+        return (f"No document mentions {' or '.join(unknown)}.",) if unknown else ()
 
     def _is_word(self, word: str) -> bool:
         # A tokenizer keeps the common words of its language whole.
