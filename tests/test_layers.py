@@ -17,7 +17,19 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
     *("types", "errors", "settings", "text", "render", "page"),
-    *("catalogue", "vectors", "minilm", "embed", "store", "doctor", "backup", "spelling", "retrieve"),
+    *(
+        "catalogue",
+        "vectors",
+        "minilm",
+        "embed",
+        "store",
+        "doctor",
+        "holdings",
+        "users",
+        "backup",
+        "spelling",
+        "retrieve",
+    ),
     *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh"),
     *("provenance", "verify", "badges", "guard", "chat", "generate"),
     *("langchain", "pipeline"),
@@ -26,7 +38,10 @@ ORDER = (
 )
 
 # The web desk stands above all of these; its modules likewise import those before them.
-WEB = ("desk", "source", "draft", "jobs", "ask", "check", "batch", "api", "frame", "server")
+WEB = (
+    *("desk", "source", "draft", "jobs", "intake", "shelf", "ask", "check", "batch", "library"),
+    *("api", "frame", "login", "gate", "metrics", "server"),
+)
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {
@@ -43,7 +58,9 @@ DOORS = {
     "langsmith": {"kb/chat.py"},
     "gradio": {f"kb/web/{module}.py" for module in WEB},
     "fastapi": {"kb/web/server.py"},
+    "starlette": {"kb/web/gate.py"},
     "uvicorn": {"kb/web/server.py"},
+    "prometheus_client": {"kb/web/metrics.py"},
     "trafilatura": {"ingest/load/html.py"},
     "pypdf": {"ingest/load/pdf.py"},
     "docx": {"ingest/load/docx.py", "kb/pack.py"},
