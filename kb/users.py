@@ -100,7 +100,7 @@ class Users:
         """The user with this password. A wrong name takes as long as a wrong password."""
         user = self.all().get(known_as(name))
         with self._hashing:
-            right = _is_right(password[:LONGEST], user.password if user and user.password else _NOBODY)
+            right = _is_right(password[:LONGEST], user.password if user and user.password else _nobody())
         return user if user and user.password and right else None
 
     def _write(self, users: Mapping[str, User]) -> None:
@@ -150,14 +150,7 @@ def _user(name: str, known: Mapping[str, str]) -> User:
     return User(name, role if role in get_args(Role) else "reader", str(known.get("password", "")))  # type: ignore[arg-type]
 
 
-# The hash that nobody's password has: what is compared where there is no such user.
-_NOBODY = "$".join(
-    (
-        "scrypt",
-        str(_COST),
-        str(_BLOCK),
-        str(_TIMES),
-        b64encode(bytes(16)).decode(),
-        b64encode(bytes(32)).decode(),
-    )
-)
+def _nobody() -> str:
+    """The hash that nobody's password has: what is compared where there is no such user."""
+    ends = (b64encode(bytes(16)).decode(), b64encode(bytes(32)).decode())
+    return "$".join(("scrypt", str(_COST), str(_BLOCK), str(_TIMES), *ends))

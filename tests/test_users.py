@@ -17,6 +17,12 @@ from kb.users import Users
 WORD = "correct horse battery"
 
 
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes guessing slow would make testing slow."""
+    monkeypatch.setattr(module, "_COST", 2**10)
+
+
 @pytest.fixture
 def users(tmp_path: Path) -> Users:
     return Users(tmp_path)

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who sent a request: a name where people log in (here, or at a proxy), and whether they may change the library."""
+    """Who sent a request: a name where people log in (here or at a proxy), and who may change the library."""
 
     name: str = ""
     edits: bool = False

@@ -156,6 +156,8 @@ class Gate:
             peer = forwarded or peer
             if _header(scope, b"x-forwarded-proto") in ("http", "https"):
                 scope["scheme"] = _header(scope, b"x-forwarded-proto")
+        header = self._settings.proxy_user.lower().encode("latin-1", "replace")
+        scope["kbqa.proxy"] = known_as(_header(scope, header)) if trusted and header else ""
         scope["kbqa.trusted"] = trusted
         dropped = (b"x-forwarded-", b"forwarded", b"x-real-ip")
         scope["headers"] = [(k, v) for k, v in scope["headers"] if not k.startswith(dropped)]
@@ -182,11 +184,9 @@ class Gate:
     # Who
 
     def _who(self, scope: Scope) -> User | None:
-        if header := self._settings.proxy_user:
-            name = known_as(_header(scope, header.lower().encode("latin-1")))
-            if not name or not scope["kbqa.trusted"]:
-                return None
-            return self._users.all().get(name) or User(name)
+        if self._settings.proxy_user:
+            name = scope["kbqa.proxy"]
+            return self._users.all().get(name) or User(name) if name else None
         return self._login.who(_token(scope))
 
     async def _log_in_or_out(self, scope: Scope, receive: Receive, send: Send, client: str) -> None:
