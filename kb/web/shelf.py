@@ -57,8 +57,9 @@ def controls_html(held: Sequence[Holding]) -> str:
     every = [("", "All publishers"), *((name, name) for name in publishers(held))]
     return (
         '<form class="shelf-controls" role="search" aria-label="Documents">'
-        '<label class="wide-control">Find<input type="search" name="words" autocomplete="off" '
-        'maxlength="200" placeholder="Title, publisher, author, date"></label>'
+        '<div class="control wide-control"><label for="shelf-words">Find</label><input id="shelf-words" '
+        'type="search" name="words" autocomplete="off" maxlength="200" '
+        'placeholder="Title, publisher, author, date"></div>'
         f"{_select('Publisher', 'publisher', every)}{_select('Show', 'only', list(ONLY.items()))}"
         f"{_select('Order', 'order', list(ORDERS.items()))}</form>"
     )
@@ -66,7 +67,10 @@ def controls_html(held: Sequence[Holding]) -> str:
 
 def _select(label: str, name: str, options: Sequence[tuple[str, str]]) -> str:
     inner = "".join(f'<option value="{escape(value)}">{escape(word)}</option>' for value, word in options)
-    return f'<label>{label}<select name="{name}">{inner}</select></label>'
+    return (
+        f'<div class="control"><label for="shelf-{name}">{label}</label>'
+        f'<select id="shelf-{name}" name="{name}">{inner}</select></div>'
+    )
 
 
 def list_html(found: Sequence[Holding], total: int, page: int, *, edits: bool) -> str:
