@@ -40,7 +40,7 @@ ORDER = (
 # The web desk stands above all of these; its modules likewise import those before them.
 WEB = (
     *("desk", "source", "draft", "jobs", "intake", "shelf", "ask", "check", "batch", "library"),
-    *("api", "frame", "login", "gate", "metrics", "server"),
+    *("api", "frame", "login", "gate", "metrics", "agents", "server"),
 )
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
@@ -58,7 +58,8 @@ DOORS = {
     "langsmith": {"kb/chat.py"},
     "gradio": {f"kb/web/{module}.py" for module in WEB},
     "fastapi": {"kb/web/server.py"},
-    "starlette": {"kb/web/gate.py"},
+    "mcp": {"kb/web/agents.py"},
+    "starlette": {"kb/web/gate.py", "kb/web/agents.py"},
     "uvicorn": {"kb/web/server.py"},
     "prometheus_client": {"kb/web/metrics.py"},
     "trafilatura": {"ingest/load/html.py"},

@@ -240,7 +240,7 @@ def hostile_documents() -> list[Document]:
 
 
 class Hostile(FakeLibrary):
-    """Answers whatever it is asked with every document, cited."""
+    """Answers "Show all" with every document, cited; refuses what begins with "Refuse"; else cites a few."""
 
     def ask(
         self,
@@ -250,26 +250,24 @@ class Hostile(FakeLibrary):
         history: Sequence[Turn] = (),
         top: int | None = None,
     ) -> Answer:
+        documents = list(self._documents.values())[: len(HOSTILE)]
         if question.startswith("Refuse"):
-            hits = [self._hit(n, d) for n, d in enumerate(list(self._documents.values())[-4:], 1)]
+            hits = [self._hit(n, d) for n, d in enumerate(documents[-4:], 1)]
             return Answer(question, "not_found", hits=tuple(hits), notices=HOSTILE[:20])
-        text, sentences, citations = "", [], []
-        for n, d in enumerate(list(self._documents.values())[: len(HOSTILE)], 1):
+        at = next((n for n, string in enumerate(HOSTILE) if string in question), 0)
+        cited = documents if question.startswith("Show all") else documents[at : at + 3]
+        text = " ".join(f"{d.title} [{n}]" for n, d in enumerate(cited, 1))
+        citations = []
+        for n, d in enumerate(cited, 1):
             start = d.text.index("Parcel")
-            quote, begin = d.text[start:], len(text) + bool(text)
-            text = f"{text} {quote} [{n}]".strip()
-            sentences.append(Sentence(quote, begin, begin + len(quote), (n,), "unsupported"))
-            citations.append(
-                Citation(
-                    *(n, d.id, d.title, d.publisher, d.author, d.published, d.url, d.title, None),
-                    *(start, len(d.text), quote),
-                    correction=d.title,
-                )
-            )
-        return Answer(question, "answered", text, tuple(sentences), tuple(citations), notices=HOSTILE)
+            known = (n, d.id, d.title, d.publisher, d.author, d.published, d.url, d.title, None)
+            citations.append(Citation(*known, start, len(d.text), d.text[start:], correction=d.title))
+        sentence = Sentence(text, 0, len(text), tuple(range(1, len(cited) + 1)), "unsupported")
+        notices = HOSTILE if len(cited) > 3 else ()
+        return Answer(question, "answered", text, (sentence,), tuple(citations), notices=notices)
 
     def verdicts(self, text: str, *, filters: Filters = Filters()) -> Iterator[Verdict]:
-        citations = self.ask("").citations
+        citations = self.ask("Show all").citations
         for n, line in enumerate(text.split("\n")):
             start = sum(len(one) + 1 for one in text.split("\n")[:n])
             if line.strip():
@@ -298,10 +296,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 # What no text may become: anything that loads, runs, submits, restyles or takes part in the page.
 FOREIGN = """() => {
-  const tags = 'script, iframe, object, embed, style, link, meta, base, img, picture, video, audio, math, marquee, '
-    + 'frameset, dialog, portal, template, foreignObject, image, use, animate, set';
-  const attributes = ['onerror', 'onload', 'onfocus', 'onclick', 'onmouseover', 'autofocus', 'formaction', 'ping'];
-  const all = `${tags}, ${attributes.map((name) => `[${name}]`).join()}`;
+  const tags = 'script iframe object embed style link meta base img picture video audio math marquee '
+    + 'frameset dialog portal template foreignObject image use animate set';
+  const handlers = '[onerror] [onload] [onfocus] [onclick] [onmouseover] [autofocus] [formaction] [ping]';
+  const all = `${tags} ${handlers}`.replaceAll(' ', ', ');
   return [...document.querySelectorAll(`.tab .html-container :is(${all})`)].map((found) => found.outerHTML);
 }"""
 LINKS = """() => [...document.querySelectorAll('.tab a[href]')].map((link) => link.protocol)"""
@@ -331,7 +329,7 @@ def test_hostile_strings_in_answers_and_questions_are_text(hostile: str, visit: 
     ]
     is_clean(page)
     questions = [" ".join(HOSTILE[n : n + 60])[:1_990] for n in range(0, len(HOSTILE), 60)]
-    for n, question in enumerate([questions[0], f"Refuse {questions[1]}", *questions[2:]], 1):
+    for n, question in enumerate([f"Show all {questions[0]}", f"Refuse {questions[1]}", *questions[2:]], 1):
         page.locator("#question textarea").fill(question)
         page.locator("#question textarea").press("Enter")
         page.locator(f"#q{n}[aria-busy=false]").wait_for()
@@ -359,10 +357,11 @@ def test_hostile_strings_in_the_library_are_text(hostile: str, visit: Open) -> N
         following.click()
         expect(page.locator(".pager span")).not_to_have_text(before)
     assert {squeezed(string) for string in HOSTILE} <= seen
-    page.get_by_role("searchbox", name="Find").fill(HOSTILE[0])
-    expect(page.locator(".shelf .open-document")).to_have_text([HOSTILE[0]])
+    rare = "<svg><use href=https://evil.example/x.svg#a></svg>"
+    page.get_by_role("searchbox", name="Find").fill(rare)
+    expect(page.locator(".shelf .open-document")).to_have_text([rare])
     page.locator(".shelf .open-document").click()
-    expect(page.locator(".document-page h2")).to_have_text(HOSTILE[0])
+    expect(page.locator(".document-page h2")).to_have_text(rare)
     is_clean(page)
     page.goto(f"{hostile}/?document=all#library")
     read: list[str] = []

@@ -40,16 +40,16 @@ OPEN = {
     *("/gradio_api/info", "/gradio_api/openapi.json", "/gradio_api/app_id", "/gradio_api/startup-events"),
     *("/gradio_api/upload", "/gradio_api/upload_progress", "/gradio_api/cancel", "/gradio_api/reset"),
     *("/gradio_api/queue/join", "/gradio_api/queue/data", "/gradio_api/login_check", "/gradio_api/user"),
-    *("/gradio_api/mcp", "/gradio_api/theme.css"),
+    *("/mcp", "/gradio_api/theme.css"),
 }
 BEGINNINGS = (
     *("/static/", "/assets/", "/gradio_api/heartbeat/", "/gradio_api/call/", "/gradio_api/run/"),
-    *("/gradio_api/api/", "/gradio_api/file=", "/gradio_api/mcp/"),
+    *("/gradio_api/api/", "/gradio_api/file="),
 )
 # What costs work: of these a client may send only so many a minute.
 COUNTED = (
     *("/gradio_api/queue/join", "/gradio_api/call/", "/gradio_api/run/", "/gradio_api/api/"),
-    *("/gradio_api/upload", "/gradio_api/mcp"),
+    *("/gradio_api/upload", "/mcp"),
 )
 
 # Gradio compiles the handlers of a page with ``new Function`` and sets styles by script: see docs/public.md.

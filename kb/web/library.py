@@ -286,7 +286,9 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
 
     everything = [controls, charts, documents]
     blocks.load(library.arrive, None, [*everything, editing], **QUIET)
-    controls.look(library.look, [seen], [documents, seen], trigger_mode="always_last", **QUIET)
+    # Every look is answered, and in their order: the last one is what stands in the controls.
+    inorder: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 1}
+    controls.look(library.look, [seen], [documents, seen], **inorder, **QUIET)
     documents.turn(library.turn, [seen], [documents, seen], **QUIET)
     documents.view(library.open, None, documents, **QUIET)
     documents.back(library.back, [seen], documents, **QUIET)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-ADDRESSES = ("/gradio_api/call/", "/gradio_api/run/", "/gradio_api/mcp", "/gradio_api/file=", "/assets/")
+ADDRESSES = ("/gradio_api/call/", "/gradio_api/run/", "/gradio_api/file=", "/assets/")
 
 
 class Metrics:

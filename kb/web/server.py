@@ -8,8 +8,8 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import uvicorn
@@ -59,25 +59,32 @@ def build_server(kb: KnowledgeBase) -> FastAPI:
         outside.append("/metrics")
         site.get("/metrics")(lambda: Response(figures.text(), media_type=MEDIA_TYPE))
 
-    _mount(site, watched)
+    if settings.mcp:
+        _offer_tools(site, watched)
+    most = f"{settings.upload_megabytes}mb"
+    gr.mount_gradio_app(site, build_app(watched), path="/", max_file_size=most, **page_options())
     site.add_middleware(Gate, settings=settings, users=Users(settings.kb), outside=outside)
     if settings.metrics:
         site.add_middleware(figures.counting)
     return site
 
 
-def _mount(site: FastAPI, kb: KnowledgeBase) -> None:
-    settings = kb.settings
-    if settings.mcp and importlib.util.find_spec("mcp") is None:
+def _offer_tools(site: FastAPI, kb: KnowledgeBase) -> None:
+    """Add the tools for agents, which live as long as the site does."""
+    if importlib.util.find_spec("mcp") is None:
         raise KBError("the tools for agents need a package that is not here", "pip install 'kbqa[mcp]'")
-    gr.mount_gradio_app(
-        site,
-        build_app(kb),
-        path="/",
-        max_file_size=f"{settings.upload_megabytes}mb",
-        mcp_server=settings.mcp,
-        **page_options(),
-    )
+    from kb.web.agents import tools
+
+    server = tools(kb)
+    site.router.routes.extend(server.streamable_http_app().routes)
+    before = site.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        async with before(app) as state, server.session_manager.run():
+            yield state
+
+    site.router.lifespan_context = lifespan
 
 
 def main(settings: Settings | None = None, *, open_browser: bool = False) -> None:
