@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,8 +207,25 @@ def test_a_full_queue_says_so_at_once(fake: FakeLibrary, monkeypatch: pytest.Mon
 # ----------------------------------------------------------------------------- for others to build on
 
 
-def test_curl_gets_the_contract(address: str, fake: FakeLibrary) -> None:
-    """As the README tells it: two requests, the second of which streams."""
+def test_the_examples_of_the_readme_run(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(app.__file__).parent / "README.md").read_text().replace("http://127.0.0.1:7860", address)
+    _, python = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(python.replace("When does Overview launch?", COST), {})
+    assert "41 million" in capsys.readouterr().out
+    (curl,) = [block for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if "curl" in block]
+    if shutil.which("curl") is None:
+        pytest.skip("no curl on this machine")
+    done = subprocess.run(
+        ["bash", "-c", curl.replace("When does Overview launch?", COST)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "event: complete" in done.stdout
+    assert "41 million" in done.stdout
+
+
+def test_two_requests_get_the_contract(address: str, fake: FakeLibrary) -> None:
     sent = httpx.post(f"{address}/gradio_api/call/ask", json={"data": [COST, [], "", "", "", ""]}).json()
     answer = httpx.get(f"{address}/gradio_api/call/ask/{sent['event_id']}", timeout=20).text
     assert "event: complete" in answer
