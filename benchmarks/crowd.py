@@ -26,8 +26,10 @@ CONSTANT = """
 import sys, gradio as gr, uvicorn
 from fastapi import FastAPI
 from gradio.events import api
+def ask(question: str) -> dict[str, str]:
+    return {"question": question, "answer": "A constant."}
 with gr.Blocks(analytics_enabled=False) as page:
-    api(lambda question: {"question": question, "answer": "A constant."}, api_name="ask")
+    api(ask, api_name="ask")
 page.queue(max_size=200, default_concurrency_limit=int(sys.argv[2]))
 site = FastAPI()
 gr.mount_gradio_app(site, page, path="/", run_history=False, footer_links=[])
