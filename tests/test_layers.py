@@ -40,7 +40,7 @@ ORDER = (
 # The web desk stands above all of these; its modules likewise import those before them.
 WEB = (
     *("desk", "source", "draft", "jobs", "intake", "shelf", "ask", "check", "batch", "library"),
-    *("api", "frame", "login", "gate", "metrics", "agents", "server"),
+    *("api", "frame", "login", "gate", "metrics", "agents", "memory", "server"),
 )
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.

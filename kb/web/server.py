@@ -18,6 +18,7 @@ from kb.errors import KBError
 from kb.settings import Settings, load_settings
 from kb.users import Users
 from kb.web.frame import build_app, page_options
+from kb.web.memory import remembering
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -99,7 +100,7 @@ def main(settings: Settings | None = None, *, open_browser: bool = False) -> Non
         address = f"http://{_shown(settings.host)}:{listener.getsockname()[1]}"
         # Pages keep a connection open for as long as they are looked at; do not wait for them.
         config = uvicorn.Config(
-            build_server(kb),
+            build_server(remembering(kb)),
             log_level="warning",
             timeout_graceful_shutdown=1,
             proxy_headers=False,  # the gate knows whom to believe
