@@ -4,8 +4,8 @@
 
 Everybody asks one question after the other over loopback, as the page does (an event, then its stream), and
 thinks for a while in between. The two apps run in processes of their own and take turns, so that what the
-client and Gradio cost is in both. The questions are those that the documents answer themselves. kbqa remembers
-its answers; ``--unlike`` says what it costs when no two questions are the same.
+client and Gradio cost is in both. The questions are those that the documents answer themselves. kbqa keeps
+its answers in mind; ``--unlike`` says what it costs when no two questions are the same.
 """
 
 from __future__ import annotations
