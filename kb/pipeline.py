@@ -10,6 +10,7 @@ Safe to share among threads. A question always sees what other processes ingeste
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from kb.chat import Budget, ChatModel, open_model
 from kb.embed import remembering
 from kb.errors import ModelError, NoSuchDocument, UsageError
 from kb.guard import plain
+from kb.holdings import Holding, holdings
 from kb.question import MAX_CHARACTERS, Question, analyse, other_language, parts, preferred
 from kb.reader import Reader
 from kb.retrieve import reread, search
@@ -39,6 +41,7 @@ from kb.types import (
     DocumentSummary,
     Filters,
     Hit,
+    Passage,
     Step,
     Turn,
     Verdict,
@@ -82,6 +85,7 @@ class KnowledgeBase:
         # Of one generation each: listed or looked up once, not for every question.
         self._publishers: tuple[int, list[str]] = (-1, [])
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
+        self._holdings: tuple[int, list[Holding]] = (-1, [])
 
     @classmethod
     def open(
@@ -389,6 +393,18 @@ class KnowledgeBase:
     def document(self, document_id: str) -> Document:
         """A document with its stored text; raises ``NoSuchDocument``."""
         return self.store.catalogue.document(document_id)
+
+    def passages(self, document_id: str) -> list[Passage]:
+        """The passages of a document, in order; none for an unknown id."""
+        return self.store.catalogue.neighbours(document_id, 0, sys.maxsize)
+
+    def holdings(self) -> list[Holding]:
+        """All documents by id, each with its copies and what is odd about it."""
+        generation = self.store.catalogue.generation()
+        if self._holdings[0] != generation:
+            texts = self.store.catalogue.texts()
+            self._holdings = (generation, holdings(self.documents(), texts, date.today()))
+        return self._holdings[1]
 
     def remove(self, document_ids: Sequence[str]) -> int:
         """Remove documents; raises ``NoSuchDocument`` for an unknown id, and then removes none."""

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
     *("types", "errors", "settings", "text", "phrases", "editions", "render", "page"),
-    *("shelf", "catalogue", "postgres", "vectors", "minilm", "embed", "store", "doctor", "backup"),
+    *("shelf", "catalogue", "postgres", "vectors", "minilm", "embed", "store", "doctor", "holdings", "users", "backup"),
     *("migrate", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh"),
     *("provenance", "verify", "badges", "guard", "chat", "generate"),
@@ -28,20 +28,8 @@ ORDER = (
 
 # The web desk stands above all of these; its modules likewise import those before them.
 WEB = (
-    "desk",
-    "source",
-    "draft",
-    "jobs",
-    "talk",
-    "offers",
-    "feedback",
-    "transcript",
-    "ask",
-    "check",
-    "batch",
-    "api",
-    "frame",
-    "server",
+    *("desk", "source", "draft", "jobs", "intake", "shelf", "talk", "offers", "feedback", "transcript"),
+    *("ask", "check", "batch", "library", "api", "frame", "login", "gate", "metrics", "agents", "memory", "server"),
 )
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
@@ -60,7 +48,10 @@ DOORS = {
     "langsmith": {"kb/chat.py"},
     "gradio": {f"kb/web/{module}.py" for module in WEB},
     "fastapi": {"kb/web/server.py"},
+    "mcp": {"kb/web/agents.py"},
+    "starlette": {"kb/web/gate.py", "kb/web/agents.py"},
     "uvicorn": {"kb/web/server.py"},
+    "prometheus_client": {"kb/web/metrics.py"},
     "trafilatura": {"ingest/load/html.py"},
     "pypdf": {"ingest/load/pdf.py"},
     "pypdfium2": {"ingest/load/scan.py"},
