@@ -28,6 +28,7 @@ _ALL_ELSE = 0.75
 # How much better bound another value must be before an equal one is taken to belong to something else.
 _BETTER = 1.5
 _SOMEWHAT, _MUCH = 0.25, 0.4  # how near to another value the claim's nearest word must be, beside its own
+_OPENS = 4  # characters before the name that opens a sentence: "The "
 _CLOSE = 0.4  # the weight of a word that stands close by
 
 
@@ -44,16 +45,14 @@ class Pair:
 
 def pair(claim: str, evidence: str, around: str = "", published: str | None = None) -> Pair:
     """Read a claim, a sentence and what stands about it. ``published`` is an ISO date."""
-    return Pair(
-        read(_tidy(claim)), read(_tidy(evidence), published), read(_tidy(around), published), published
-    )
+    return Pair(read(tidy(claim)), read(tidy(evidence), published), read(tidy(around), published), published)
 
 
 _BRACKETS = str.maketrans({"\u2019": "'", "\u2018": "'", "\u00a0": " "})
 
 
 @lru_cache(maxsize=20_000)
-def _tidy(text: str) -> str:
+def tidy(text: str) -> str:
     """The text without the spaces before marks that text prepared for machines has."""
     text = text.translate(_BRACKETS).replace("-LRB-", "(").replace("-RRB-", ")").replace("``", '"')
     return re.sub(r"\s+(?=[,.;:!?%)]|'s\b|n't\b)", "", text)
@@ -88,6 +87,12 @@ def _value_missing(p: Pair) -> str | None:
         ):
             return p.claim.said(slot)
     return None
+
+
+def figures_agree(p: Pair) -> bool:
+    """Whether a claim has figures or dates, and the source has them all."""
+    told = any(slot.kind in ("amount", "date") for slot in p.claim.slots)
+    return told and _value_missing(p) is None
 
 
 # Words that carry little of a claim: "is one of the fields in which", "never agreed to become".
@@ -658,7 +663,8 @@ def _capitals(text: str) -> bool:
 
 
 _POINTS_BACK = re.compile(
-    r"(?:[^,]{1,60}, )?(?:It|They|He|She|Its|Their|His|Her|it|they|he|she|its|his|her|their)\b"
+    r"(?:[^,]{1,60}, )?(?:(?P<pronoun>It|They|He|She|it|they|he|she)|(?P<owner>Its|Their|His|Her|its|their"
+    r"|his|her))\b"
     r"|(?:[^,]{1,60}, the|The) (?:company|firm|film|book|song|album|band|series|show|group|team|city"
     r"|structure|building|novel"
     r"|actor|actress|singer|author|player|game|startup|bank)\b"
@@ -673,12 +679,27 @@ def _points_back(p: Pair) -> bool:
 
 
 def pointed_at(p: Pair) -> Slot | None:
-    """The one name of a claim that the sentence may mean by "she" or "it", if nothing about it is named."""
+    """The name of a claim that the sentence may mean by "she" or "it", if that or nothing is named about it:
+    the only one that it does not have, or the one that opens the claim."""
     absent = [slot for slot in p.claim.of("name") if not _has_name(p.evidence, p.claim.said(slot))]
-    if len(absent) != 1 or p.around.of("name") or not _POINTS_BACK.match(p.evidence.text):
+    if not absent or not _POINTS_BACK.match(p.evidence.text):
+        return None
+    if p.around.of("name") and not _has_name(p.around, p.claim.said(absent[0])):
+        return None
+    if len(absent) > 1 and absent[0].start > _OPENS:
         return None
     someone = _placed(p.claim, absent[0]) in (None, "by") and fold(p.claim.said(absent[0])) not in _PEOPLES
     return absent[0] if someone and not _POINTS_BACK.match(p.claim.text) else None
+
+
+def resolved(p: Pair) -> str:
+    """The sentence with the name that it may mean by "she" or "it" in the place of that word."""
+    slot, match = pointed_at(p), _POINTS_BACK.match(p.evidence.text)
+    group = match.lastgroup if match else None
+    if not slot or not match or not group:
+        return p.evidence.text
+    name = p.claim.said(slot) + ("'s" if group == "owner" else "")
+    return f"{p.evidence.text[: match.start(group)]}{name}{p.evidence.text[match.end(group) :]}"
 
 
 def _has_name(statement: Statement, name: str) -> bool:
@@ -784,7 +805,7 @@ def _same_side(p: Pair, mine: Slot, theirs: Slot) -> bool:
     anchor = _anchor(mine, theirs)
     if not anchor or _is_before(p.claim, anchor, mine) != _is_before(p.evidence, anchor, theirs):
         return False
-    subjects = mine.start <= 4 and theirs == p.evidence.of("name")[0]
+    subjects = mine.start <= _OPENS and theirs == p.evidence.of("name")[0]
     return subjects or _is_bound(mine, theirs, _MUCH)
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kb.pipeline import KnowledgeBase
+from kb.reader import Page
 from kb.settings import Settings
 from kb.store import Store
-from kb.types import Filters, Verdict
-from kb.verify import _says_it
+from kb.types import Filters, Hit, Passage, Source, Verdict
+from kb.verify import judge, says_it, sentences
+from kb.weigh import Array
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +237,7 @@ def test_another_ceiling_is_another_claim(starter: KnowledgeBase) -> None:
     ],
 )
 def test_a_run_of_words_can_be_taken_back(claim: str, evidence: str, is_said: bool) -> None:
-    assert _says_it(claim, evidence) is is_said
+    assert says_it(claim, evidence) is is_said
 
 
 def test_a_document_of_one_sentence_is_evidence(tmp_path: Path) -> None:
@@ -251,3 +254,33 @@ def test_a_document_of_one_sentence_is_evidence(tmp_path: Path) -> None:
     with KnowledgeBase.open(tmp_path / "kb", settings) as kb:
         assert verdict(kb, "Anna Lindt taught physics at Ostra College.").verdict == "supported"
         assert verdict(kb, "Anna Lindt taught physics at Ostra College in 1985.").verdict == "contradicted"
+
+
+CHOIR = (
+    "Anna Lindt taught physics at Ostra College in 1983. The college closed in 1990. "
+    "In her spare time she led the choir of the harbour church."
+)
+
+
+def test_two_sentences_of_a_document_can_say_together_what_neither_says_alone() -> None:
+    """Each has a part of the claim; both are cited."""
+    passage = Passage("note", 0, 0, len(CHOIR), CHOIR)
+    evidence = sentences(Hit(passage, Source("Notes"), 1.0, 1))
+    both = " ".join(evidence[n].text for n in (0, 2))
+    claim = "Anna Lindt taught physics and led the choir of the harbour church."
+
+    def odds(_: str, pages: Sequence[Page]) -> Array:
+        """A reader that is sure of a page only if it has the end of both sentences."""
+        return np.array(
+            [[9.0, -9.0] if "1983. " in p.text and "church" in p.text else [-9.0, -9.0] for p in pages]
+        )
+
+    def embed(texts: Sequence[str]) -> Array:
+        """What is nearer to the claim has more of its words."""
+        words = sorted({word for text in (claim, both) for word in text.split()})
+        rows = np.array([[float(word in text.split()) for word in words] for text in texts])
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+
+    found = [f for f in judge(claim, evidence, embed, odds) if f.verdict == "supported"]
+    assert [{c.text for c in f.sentences} for f in found] == [{evidence[0].text, evidence[2].text}]
+    assert "two sentences together" in found[0].explanation
