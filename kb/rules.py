@@ -95,6 +95,37 @@ def figures_agree(p: Pair) -> bool:
     return told and _value_missing(p) is None
 
 
+def settled(p: Pair) -> str:
+    """The claim with its figures and dates as the source prints them, where they agree.
+
+    So the reader, who is not exact about these, is not asked about them: "about 1.25 million" of a claim
+    becomes the "1.2 million" that the source has.
+    """
+    text = p.claim.text
+    for slot in sorted(p.claim.slots, key=lambda slot: -slot.start):
+        same = _agreeing(p, slot)
+        if same and slot.date:
+            mine, theirs = (_IN.search(st.text[: s.start]) for st, s in ((p.claim, slot), (p.evidence, same)))
+            start, begin = (mine.start(), theirs.start()) if mine and theirs else (slot.start, same.start)
+            text = text[:start] + p.evidence.text[begin : same.end] + text[slot.end :]
+        elif same:
+            text = text[: _begins(p.claim, slot)] + _with_bound(p.evidence, same) + text[slot.end :]
+    return text
+
+
+_IN = re.compile(r"\b(?:in|on|during)\s+$")
+
+
+def _agreeing(p: Pair, slot: Slot) -> Slot | None:
+    """The figure or date of the source that agrees with one of the claim."""
+    if slot.kind == "amount":
+        found = _alike(slot, p.evidence)
+        return next((s for s in found if _amount_outcome(p, slot, s, p.evidence) == "agrees"), None)
+    if slot.kind == "date":
+        return next((s for s in p.evidence.of("date") if _date_outcome(slot, s) == "agrees"), None)
+    return None
+
+
 # Words that carry little of a claim: "is one of the fields in which", "never agreed to become".
 _LIGHT_WORDS = """
     field area case thing way kind type form example see consider describe regard call view author agree
@@ -251,12 +282,17 @@ def _bound(statement: Statement, slot: Slot) -> str | None:
 
 def _with_bound(statement: Statement, slot: Slot) -> str:
     """The amount as printed with the words that limit it: "up to 128 terabytes"."""
+    return statement.text[_begins(statement, slot) : slot.end]
+
+
+def _begins(statement: Statement, slot: Slot) -> int:
+    """Where an amount begins, the words that limit it included."""
     start = max(0, slot.start - 30)
     for pattern in _BOUND.values():
         match = pattern.search(statement.text[start : slot.start])
         if match:
-            return statement.text[start + match.start() : slot.end]
-    return statement.said(slot)
+            return start + match.start()
+    return slot.start
 
 
 def _equal(one: Slot, other: Slot) -> bool:

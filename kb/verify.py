@@ -221,7 +221,7 @@ def compare(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds)
         return float(first @ second)
 
     found = []
-    for pair, (sentence, nearness), logits in zip(pairs, near, _read(claim, pages, odds), strict=True):
+    for pair, (sentence, nearness), logits in zip(pairs, near, _read(pairs, pages, odds), strict=True):
         shared = rules.coverage(pair, rules.renamed(pair))
         likeness = min(1.0, max(0.0, _WORDS_COUNT * shared + (1.0 - _WORDS_COUNT) * nearness))
         difference = missing = None
@@ -242,13 +242,21 @@ def compare(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds)
     return found
 
 
-def _read(claim: str, pages: Sequence[tuple[Page, Page]], odds: Odds) -> list[dict[str, float]]:
-    """What the reader says of each sentence and of its passage; every page is read once."""
-    distinct = list(dict.fromkeys(page for both in pages for page in both))
-    logits = odds(rules.tidy(claim), distinct).tolist() if distinct else []
-    of = dict(zip(distinct, logits, strict=True))
+def _read(
+    pairs: Sequence[Pair], pages: Sequence[tuple[Page, Page]], odds: Odds
+) -> Iterator[dict[str, float]]:
+    """What the reader says of each sentence and of its passage; every page is read once for a wording of the
+    claim."""
+    claims = [rules.settled(pair) for pair in pairs]
+    logits: dict[tuple[str, Page], list[float]] = {}
+    for claim in dict.fromkeys(claims):
+        distinct = list(
+            dict.fromkeys(p for c, both in zip(claims, pages, strict=True) if c == claim for p in both)
+        )
+        logits |= zip(((claim, page) for page in distinct), odds(claim, distinct).tolist(), strict=True)
     names = ("supports", "contradicts", "passage_supports", "passage_contradicts")
-    return [dict(zip(names, (*of[page], *of[passage]), strict=True)) for page, passage in pages]
+    for claim, (page, passage) in zip(claims, pages, strict=True):
+        yield dict(zip(names, (*logits[claim, page], *logits[claim, passage]), strict=True))
 
 
 def page_of(pair: Pair, evidence: Candidate) -> Page:
@@ -277,6 +285,8 @@ def _finding(claim: str, one: Compared, told: Judgement, probability: float) -> 
         return Finding("contradicted", sure, one.likeness, one.difference, one.evidence)
     if told == "contradicted":
         why = f"{source} says something else, though no single word makes the difference."
+        if one.missing:
+            why = f"{source} says something else, and does not mention {one.missing}."
     elif told == "supported":
         why = " ".join([f"{source} says the same.", *rules.notes(one.pair)])
     elif one.missing:

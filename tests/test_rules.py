@@ -322,3 +322,21 @@ def test_a_sentence_is_read_with_the_name_that_it_may_mean(
 )
 def test_figures_agree_only_where_there_are_some(claim: str, agree: bool) -> None:
     assert rules.figures_agree(rules.pair(claim, "In 2026 the bridge cost 41 million euros.")) is agree
+
+
+@pytest.mark.parametrize(
+    ("claim", "evidence", "settled"),
+    [
+        ("About 1.25 million came in May.", "In all 1.2 million came in May.", "1.2 million came in May."),
+        (
+            "It cost $600bn in 2026.",
+            "It cost 600 billion dollars on 3 May 2026.",
+            "It cost 600 billion dollars on 3 May 2026.",
+        ),
+        ("It cost $500bn in 2025.", "It cost 600 billion dollars on 3 May 2026.", "It cost $500bn in 2025."),
+    ],
+)
+def test_figures_that_agree_are_read_as_the_source_prints_them(
+    claim: str, evidence: str, settled: str
+) -> None:
+    assert rules.settled(rules.pair(claim, evidence)) == settled

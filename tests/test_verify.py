@@ -256,31 +256,23 @@ def test_a_document_of_one_sentence_is_evidence(tmp_path: Path) -> None:
         assert verdict(kb, "Anna Lindt taught physics at Ostra College in 1985.").verdict == "contradicted"
 
 
-CHOIR = (
-    "Anna Lindt taught physics at Ostra College in 1983. The college closed in 1990. "
-    "In her spare time she led the choir of the harbour church."
-)
-
-
-def test_two_sentences_of_a_document_can_say_together_what_neither_says_alone() -> None:
-    """Each has a part of the claim; both are cited."""
-    passage = Passage("note", 0, 0, len(CHOIR), CHOIR)
-    evidence = sentences(Hit(passage, Source("Notes"), 1.0, 1))
-    both = " ".join(evidence[n].text for n in (0, 2))
+def test_two_sentences_can_say_together_what_neither_says_alone() -> None:
+    """Each document has a part of the claim; both are cited."""
+    texts = "Anna Lindt taught physics at Ostra College.", "Anna Lindt led the choir of the harbour church."
+    hits = [
+        Hit(Passage(f"note-{n}", 0, 0, len(t), t), Source(f"Note {n}"), 1.0, n) for n, t in enumerate(texts)
+    ]
+    evidence = [sentence for hit in hits for sentence in sentences(hit)]
     claim = "Anna Lindt taught physics and led the choir of the harbour church."
 
     def odds(_: str, pages: Sequence[Page]) -> Array:
-        """A reader that is sure of a page only if it has the end of both sentences."""
-        return np.array(
-            [[9.0, -9.0] if "1983. " in p.text and "church" in p.text else [-9.0, -9.0] for p in pages]
-        )
+        """A reader that is sure of a page only if it has both."""
+        return np.array([[9.0, -9.0] if all(t in p.text for t in texts) else [-9.0, -9.0] for p in pages])
 
-    def embed(texts: Sequence[str]) -> Array:
-        """What is nearer to the claim has more of its words."""
-        words = sorted({word for text in (claim, both) for word in text.split()})
-        rows = np.array([[float(word in text.split()) for word in words] for text in texts])
-        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    def embed(said: Sequence[str]) -> Array:
+        return np.ones((len(said), 1))
 
     found = [f for f in judge(claim, evidence, embed, odds) if f.verdict == "supported"]
-    assert [{c.text for c in f.sentences} for f in found] == [{evidence[0].text, evidence[2].text}]
+    assert [{c.text for c in f.sentences} for f in found] == [set(texts)]
     assert "two sentences together" in found[0].explanation
+    assert not [f for f in judge(claim, evidence[:1], embed, odds) if f.verdict == "supported"]

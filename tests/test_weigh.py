@@ -43,7 +43,12 @@ def test_what_lies_beyond_all_that_was_seen_counts_as_the_edge_of_it() -> None:
 def test_the_shipped_scales_are_those_of_the_features() -> None:
     shipped = load_scales()
     assert shipped.weight.shape == (len(VERDICTS), len(FEATURES))
-    for_it, against = np.zeros((2, len(FEATURES)))
-    for_it[FEATURES.index("supports")] = against[FEATURES.index("contradicts")] = 6.0
-    told = shipped.verdicts(shipped.probabilities(np.array([for_it, against])))
+    alike = dict.fromkeys(FEATURES, 0.0) | {"shared": 1.0, "near": 0.9}
+    rows = [
+        alike | {name: 5.0, f"passage_{name}": 5.0, other: -2.0, f"passage_{other}": -2.0}
+        for name, other in (("supports", "contradicts"), ("contradicts", "supports"))
+    ]
+    told = shipped.verdicts(
+        shipped.probabilities(np.array([[row[name] for name in FEATURES] for row in rows]))
+    )
     assert [VERDICTS[n] for n in told] == ["supported", "contradicted"]
