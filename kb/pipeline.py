@@ -82,6 +82,7 @@ class KnowledgeBase:
         self._model = model
         self._embed = remembering(store.embedder.embed)
         self._reader = Reader(settings.cache, fast=settings.fast_reading)
+        self.senses = extract.Senses(self._reader.read, self._embed, self._reader.judge)
         # Of one generation each: listed or looked up once, not for every question.
         self._publishers: tuple[int, list[str]] = (-1, [])
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
@@ -301,7 +302,7 @@ class KnowledgeBase:
     def _read(self, question: Question, filters: Filters, top: int) -> Answer:
         hits, weights = self._hits(question, filters, extract.READ)
         model = extract.load_model()
-        reading = extract.read(question, weights, hits, self._reader.read, model)
+        reading = extract.read(question, weights, hits, self.senses, model)
         if top > len(hits):  # only reported: how many are must not change what is answered
             read = {hit.passage for hit in hits}
             hits += [hit for hit in self._hits(question, filters, top)[0] if hit.passage not in read]
