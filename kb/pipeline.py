@@ -20,7 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kb import about, badges, extract, generate, verify
+from kb import about, badges, extract, generate, provenance, verify
 from kb.chat import Budget, ChatModel, open_model
 from kb.embed import remembering
 from kb.errors import ModelError, NoSuchDocument, UsageError

@@ -17,7 +17,19 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
     *("types", "errors", "settings", "text", "phrases", "editions", "render", "page"),
-    *("shelf", "catalogue", "postgres", "vectors", "minilm", "embed", "store", "doctor", "holdings", "users", "backup"),
+    *(
+        "shelf",
+        "catalogue",
+        "postgres",
+        "vectors",
+        "minilm",
+        "embed",
+        "store",
+        "doctor",
+        "holdings",
+        "users",
+        "backup",
+    ),
     *("migrate", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh"),
     *("provenance", "verify", "badges", "guard", "chat", "generate"),
@@ -29,7 +41,20 @@ ORDER = (
 # The web desk stands above all of these; its modules likewise import those before them.
 WEB = (
     *("desk", "source", "draft", "jobs", "intake", "shelf", "talk", "offers", "feedback", "transcript"),
-    *("ask", "check", "batch", "library", "api", "frame", "login", "gate", "metrics", "agents", "memory", "server"),
+    *(
+        "ask",
+        "check",
+        "batch",
+        "library",
+        "api",
+        "frame",
+        "login",
+        "gate",
+        "metrics",
+        "agents",
+        "memory",
+        "server",
+    ),
 )
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
