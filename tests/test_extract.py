@@ -250,10 +250,10 @@ def test_a_question_is_nearest_to_the_sentence_that_means_the_same(starter: Know
 def test_a_sentence_that_bears_the_question_out_is_told_from_one_that_does_not(
     starter: KnowledgeBase,
 ) -> None:
-    text = "Majestic Labs introduced the Prometheus server in April. The canteen serves soup on Fridays."
-    hit = Hit(Passage("a", 0, 0, len(text), text), Source("A"), 1.0, 1)
-    told, other = (
-        borne_out(analyse("Who introduced the Prometheus server?"), candidate, starter.senses.judge)
-        for candidate in candidates([hit])
+    def said(text: str) -> float:
+        (candidate,) = candidates([Hit(Passage("a", 0, 0, len(text), text), Source("A"), 1.0, 1)])
+        return borne_out(analyse("Who introduced the Prometheus server?"), candidate, starter.senses.judge)
+
+    assert said("Majestic Labs introduced the Prometheus server.") > said(
+        "The canteen serves soup on Fridays."
     )
-    assert told > other
