@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kb import about, badges, extract, generate, provenance, verify
+from kb import about, badges, extract, generate, verify
 from kb.chat import Budget, ChatModel, open_model
 from kb.embed import remembering
 from kb.errors import ModelError, NoSuchDocument, UsageError
@@ -77,7 +77,7 @@ class KnowledgeBase:
         self.settings = settings
         self._model = model
         self._embed = remembering(store.embedder.embed)
-        self._reader = Reader(settings.cache)
+        self._reader = Reader(settings.cache, fast=settings.fast_reading)
         # Of one generation each: listed or looked up once, not for every question.
         self._publishers: tuple[int, list[str]] = (-1, [])
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
@@ -175,7 +175,8 @@ class KnowledgeBase:
         asked = self._restated(text, history, budget)
         question, notices = self._understand(asked.text, asked.history)
         notices = (*asked.notices, *notices)
-        if filters and not self.store.catalogue.matching(filters):
+        allowed = self.store.catalogue.matching(filters)
+        if allowed is not None and not len(allowed):
             notices = (*notices, "No document matches the filter.")
         found = self._of_parts(question, filters, asked.history, max(top, extract.READ))
         found = replace(
@@ -333,7 +334,7 @@ class KnowledgeBase:
         known = self._corrections[1]
         for document_id in {citation.document_id for citation in citations} - known.keys():
             try:
-                known[document_id] = provenance.correction(self.document(document_id).text)
+                known[document_id] = self.document(document_id).correction
             except NoSuchDocument:  # removed since it was cited
                 known[document_id] = None
         return tuple(replace(citation, correction=known[citation.document_id]) for citation in citations)
@@ -384,11 +385,13 @@ class KnowledgeBase:
             return writer.remove(document_ids)
 
     def info(self) -> dict[str, Any]:
-        """Figures about the knowledge base, as ``kbqa info --json`` prints them, and the chat model."""
-        if self._model is None:
-            return self.store.info()
-        unsupported = self.settings.unsupported or "mark"
-        return {**self.store.info(), "model": self._model.name, "unsupported": unsupported}
+        """Figures about the knowledge base, as ``kbqa info --json`` prints them, and how it is asked."""
+        facts = self.store.info()
+        if self.settings.fast_reading:
+            facts["reading"] = "fast"
+        if self._model is not None:
+            facts |= {"model": self._model.name, "unsupported": self.settings.unsupported or "mark"}
+        return facts
 
     def key_questions(self, limit: int = 5) -> list[str]:
         """Questions that the documents themselves ask and answer, to offer as examples."""

@@ -89,9 +89,11 @@ def _opening(passage: Passage) -> str:
 def known_facts(
     of: Citation | Document | DocumentSummary | Hit, section: str | None = None, page: int | None = None
 ) -> list[str]:
-    """Publisher, author, date in words, section and page: those that are known, in that order."""
+    """Publisher, author, dates in words, section and page: those that are known, in that order."""
     about = of.source if isinstance(of, Hit) else of
-    known = [about.publisher, about.author, date_in_words(about.published), section]
+    dates = [date_in_words(about.published), date_in_words(about.updated)]
+    dates[1] = f"updated {dates[1]}" if dates[1] and dates[0] != dates[1] else ""
+    known = [about.publisher, about.author, *dates, section]
     return [fact for fact in known if fact] + ([f"page {page}"] if page else [])
 
 

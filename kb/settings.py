@@ -29,12 +29,14 @@ def _default_cache() -> Path:
 class Settings:
     """What can be chosen.
 
-    ``kb``: folder of the knowledge base. ``embedder``: ``minilm``, ``sentence-transformers:NAME`` or
-    ``langchain:PROVIDER:MODEL``. ``cache``: folder for the prepared model, shared by knowledge bases.
-    ``top``: passages reported with an answer. ``host`` and ``port``: where the web app listens. For lists
-    that are uploaded there, ``upload_rows`` and ``upload_megabytes`` are the most that is taken, and
-    ``upload_days`` is how long they and their answers are kept. ``private_urls``: whether pages of this
-    machine and of private networks may be fetched.
+    ``kb``: folder of the knowledge base. ``catalogue``: a ``postgresql://`` address to keep it at instead.
+    ``vectors``: address of a Chroma server (``http://``) for its vector index. ``embedder``: ``minilm``,
+    ``sentence-transformers:NAME`` or ``langchain:PROVIDER:MODEL``. ``cache``: folder for the prepared model,
+    shared by knowledge bases. ``top``: passages reported with an answer. ``host`` and ``port``: where the
+    web app listens. For lists that are uploaded there, ``upload_rows`` and ``upload_megabytes`` are the most
+    that is taken, and ``upload_days`` is how long they and their answers are kept. ``private_urls``: whether
+    pages of this machine and of private networks may be fetched. ``fast_reading``: passages are read in half
+    the time, and rounded more; about one answer in twenty-five differs, mostly in a further sentence.
 
     ``model``: a chat model to word the answers, as LangChain names it (``openai:gpt-5-mini``); empty for
     none. ``model_timeout``: seconds it has for an answer. ``model_tokens``: how much it is given to read at
@@ -45,12 +47,15 @@ class Settings:
     """
 
     kb: Path = Path(".kbqa")
+    catalogue: str = ""
+    vectors: str = ""
     embedder: str = "minilm"
     cache: Path = field(default_factory=_default_cache)
     top: int = 10
     host: str = "127.0.0.1"
     port: int = 7860
     private_urls: bool = False
+    fast_reading: bool = False
     upload_rows: int = 5_000
     upload_megabytes: int = 20
     upload_days: int = 7
@@ -70,6 +75,14 @@ class Settings:
         for name in ("upload_rows", "upload_megabytes", "upload_days", "model_calls"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}", "choose 1 or more")
+        for name, schemes in (
+            ("catalogue", ("postgresql://", "postgres://")),
+            ("vectors", ("http://", "https://")),
+        ):
+            if (value := getattr(self, name)) and not value.startswith(schemes):
+                raise SettingsError(
+                    f"{name} is {value.partition('@')[2] or value!r}", f"give an address with {schemes[0]}"
+                )
         if not self.embedder.strip():
             raise SettingsError("embedder is empty", "leave it out for the default, minilm")
         if not 0 < self.model_timeout <= 3600:

@@ -44,6 +44,10 @@ class Document:
     own id. ``source`` says where it was read from (an absolute path, a URL, or ``file#row``).
     ``published`` is an ISO date (``2026-04-28``) or date-time; optional text is ``None`` when unknown,
     never empty. ``page_starts`` holds the offset at which each page begins (PDF only).
+
+    ``updated`` is when it was last changed, if that is later; ``correction`` is the notice in the text that
+    something was corrected; ``copies`` are the ids of the other documents with nearly the same text, as the
+    knowledge base found them.
     """
 
     id: str
@@ -60,6 +64,9 @@ class Document:
     sections: tuple[Section, ...] = ()
     page_starts: tuple[int, ...] = ()
     retrieved_at: str | None = None
+    updated: str | None = None
+    correction: str | None = None
+    copies: tuple[str, ...] = ()
 
     def page_at(self, offset: int) -> int | None:
         """The page, counted from 1, that holds the character at ``offset``."""
@@ -83,6 +90,9 @@ class DocumentSummary:
     characters: int
     passages: int
     content_hash: str
+    updated: str | None = None
+    correction: str | None = None
+    copies: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -113,6 +123,7 @@ class Source:
     author: str | None = None
     published: str | None = None
     url: str | None = None
+    updated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +189,7 @@ class Citation:
     end: int
     quote: str
     correction: str | None = None
+    updated: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -44,12 +44,15 @@ def test_other_variables_and_empty_ones_do_not_count() -> None:
 def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
     values: dict[str, object] = {
         "kb": "k",
+        "catalogue": "postgresql://db/news",
+        "vectors": "http://127.0.0.1:8000",
         "embedder": "hash",
         "cache": "c",
         "top": 3,
         "host": "h",
         "port": 8000,
         "private_urls": True,
+        "fast_reading": True,
     }
     values |= {"upload_rows": 9, "upload_megabytes": 8, "upload_days": 7}
     values |= {"model": "ollama:llama3.2", "model_timeout": 2.5, "model_tokens": 2000, "model_anyway": True}

@@ -161,6 +161,12 @@ def progress_html(job: Job) -> str:
     told = f"Done in {render.duration(report.seconds)}."
     if report.left:
         told = f"Stopped, with {render.count(report.left, 'row')} left. Start again to go on."
+    if report.unworded:
+        told += (
+            f" For {render.count(report.unworded, 'row')} the chat model failed; start again to ask it again."
+        )
+    if report.usage:
+        told += f" Chat model: {render.usage_text(report.usage)}"
     if report.resumed:
         told += f" {render.count(report.resumed, 'row')} from an earlier run."
     return page.progress_html(report.done, report.done + report.left, told, counts, ended=True)
