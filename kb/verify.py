@@ -17,7 +17,7 @@ import numpy as np
 from kb import claims, provenance, rules, weigh
 from kb.claims import Claim
 from kb.embed import Embed
-from kb.extract import Candidate, candidates, cite
+from kb.extract import Candidate, Odds, candidates, cite
 from kb.reader import Page
 from kb.rules import Pair
 from kb.statement import akin
@@ -25,7 +25,6 @@ from kb.text import fold
 from kb.types import Hit, Judgement, Verdict
 
 Find = Callable[[str], Sequence[Hit]]
-Odds = Callable[[str, Sequence[Page]], weigh.Array]
 
 _WORDS_COUNT = 0.65  # what shared words count beside nearness of meaning in the likeness of two sentences
 _DIFFERS = 0.55  # how alike they must be for a rule to look for a difference
