@@ -8,7 +8,8 @@ labelled pairs as claims of our own making, and sentences of their pages in othe
 and the sentence nearest to it is weighed. The figures are of five folds by claim: accuracy and macro F1 of
 the verdicts, beside those of the rules alone and of the reader alone. Claims of our own count half as much as
 labelled ones, and the three verdicts of each equally. The limits are those with the best share of right
-verdicts among the ones that call at most three in a hundred reworded sentences contradicted.
+verdicts among the ones that call at most three in a hundred sentences contradicted that say what the page
+says, as it stands there or in other words.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ from kb.text import sentence_spans
 from kb.types import Hit, Passage, Source
 
 Array = weigh.Array
-MOST_FLAGGED = 0.03  # of reworded sentences: a reporter who is called wrong for nothing stops looking
+MOST_FLAGGED = 0.03  # of what a page says: a reporter who is called wrong for nothing stops looking
+SAID = ("repeated", "both", "reworded")  # sentences as a page has them, or in other words
 REWORDED = 300
 ALIKE = 0.65  # of a claim's words, what a sentence has that says it, for the rules alone
 OWN = {"repeated", "changed", "both", "stated", "misstated", "open", "reworded"}
@@ -51,14 +53,14 @@ OWN = {"repeated", "changed", "both", "stated", "misstated", "open", "reworded"}
 @dataclass(frozen=True, slots=True)
 class Row:
     """A claim as it is weighed; ``verdict`` is the right one, a place in ``weigh.VERDICTS``. What settles it
-    without weighing: a rule ``named`` a difference, or the sentence has the claim ``word_for_word``."""
+    without weighing: a rule ``named`` a difference, or the sentence ``said`` it in the same words."""
 
     kind: str
     group: str
     own: bool
     features: tuple[float, ...]
     named: bool
-    word_for_word: bool
+    said: bool
     verdict: int
 
 
@@ -142,7 +144,7 @@ def measured(judgements: Sequence[Judgement]) -> Iterator[Row]:
                 one.kind in OWN,
                 first.row,
                 first.difference is not None,
-                verify.says_it(one.claim, first.evidence.text),
+                verify.says_it(one.claim, first.evidence.text) or first.same_words,
                 one.verdict,
             )
         if (n + 1) % 500 == 0:
@@ -154,7 +156,7 @@ def fit(rows: Sequence[Row]) -> tuple[weigh.Scales, dict[str, object]]:
     features = np.array([r.features for r in rows])
     right = np.array([r.verdict for r in rows])
     kind, own = np.array([r.kind for r in rows]), np.array([r.own for r in rows])
-    said = np.array([r.word_for_word for r in rows])
+    said = np.array([r.said for r in rows])
     named = np.array([r.named for r in rows]) & ~said
     weight = weights_of(own, right)
     open_weight = np.where(named | said, 0.0, weight)
@@ -164,10 +166,10 @@ def fit(rows: Sequence[Row]) -> tuple[weigh.Scales, dict[str, object]]:
             features[test]
         )
     shares[named], shares[said] = (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)
-    reworded = kind == "reworded"
+    repeated = np.isin(kind, SAID)
     fitted = fit_scales(features, right, open_weight)
     scales = replace(
-        with_best_limits(fitted, shares, right, weight, reworded),
+        with_best_limits(fitted, shares, right, weight, repeated),
         named=float(np.average(right[named] == 1, weights=weight[named])),
     )
     column = {name: features[:, n] for n, name in enumerate(weigh.FEATURES)}
@@ -184,7 +186,7 @@ def fit(rows: Sequence[Row]) -> tuple[weigh.Scales, dict[str, object]]:
             figures[f"{name}, {part}"] = (
                 f"right {np.mean(verdicts[here] == right[here]):.3f}, macro F1 {f1:.3f}"
             )
-        for part, here in (("supported", right == 0), ("reworded", reworded)):
+        for part, here in (("supported", right == 0), ("repeated or reworded", repeated)):
             figures[f"{name}, {part} but flagged"] = round(float(np.mean(verdicts[here] == 1)), 3)
     for one in sorted(set(kind)):
         here = kind == one
@@ -211,7 +213,7 @@ def fit_scales(features: Array, right: np.ndarray, weight: Array) -> weigh.Scale
 
 
 def with_best_limits(
-    scales: weigh.Scales, shares: Array, right: np.ndarray, weight: Array, reworded: np.ndarray
+    scales: weigh.Scales, shares: Array, right: np.ndarray, weight: Array, repeated: np.ndarray
 ) -> weigh.Scales:
     """The limits with the best mean share of right verdicts, each verdict counting the same."""
 
@@ -223,7 +225,7 @@ def with_best_limits(
 
     grid = [round(float(limit), 2) for limit in np.arange(0.35, 0.96, 0.05)]
     limited = [replace(scales, supported=s, contradicted=c) for s in grid for c in grid]
-    careful = [one for one in limited if np.mean(one.verdicts(shares[reworded]) == 1) <= MOST_FLAGGED]
+    careful = [one for one in limited if np.mean(one.verdicts(shares[repeated]) == 1) <= MOST_FLAGGED]
     return max(careful, key=worth)
 
 

@@ -28,6 +28,7 @@ _ALL_ELSE = 0.75
 # How much better bound another value must be before an equal one is taken to belong to something else.
 _BETTER = 1.5
 _SOMEWHAT, _MUCH = 0.25, 0.4  # how near to another value the claim's nearest word must be, beside its own
+_FEWEST = 3  # words that a claim must have to be recognised by them alone
 _OPENS = 4  # characters before the name that opens a sentence: "The "
 _CLOSE = 0.4  # the weight of a word that stands close by
 
@@ -123,6 +124,20 @@ def _agreeing(p: Pair, slot: Slot) -> Slot | None:
         return next((s for s in found if _amount_outcome(p, slot, s, p.evidence) == "agrees"), None)
     if slot.kind == "date":
         return next((s for s in p.evidence.of("date") if _date_outcome(slot, s) == "agrees"), None)
+    return None
+
+
+def repeated(p: Pair) -> Span | None:
+    """Where the source has the words of the claim that carry meaning, or close synonyms, in one run and the
+    claim's order, with no denial more or less; ``None`` if nowhere."""
+    mine, theirs = ([f for f, _ in statement.content] for statement in (p.claim, p.evidence))
+    denials = [len(_NEGATION.findall(statement.text)) for statement in (p.claim, p.evidence)]
+    if len(mine) < _FEWEST or denials[0] != denials[1]:
+        return None
+    for n in range(len(theirs) - len(mine) + 1):
+        if theirs[n : n + len(mine)] == mine:
+            first, last = (p.evidence.words[p.evidence.content[m][1]] for m in (n, n + len(mine) - 1))
+            return first.start, last.end
     return None
 
 

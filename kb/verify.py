@@ -158,6 +158,12 @@ class Compared:
     missing: str | None
     row: tuple[float, ...]
 
+    @property
+    def same_words(self) -> bool:
+        """Whether the sentence says the claim in the same words, or nearly so, and nothing differs."""
+        run = None if self.difference or self.missing else rules.repeated(self.pair)
+        return run is not None and not _TAKES_BACK.search(_plain(self.pair.evidence.text[: run[0]]))
+
 
 def judge(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds) -> list[Finding]:
     """What those sentences say of a claim that are most like it; where none settles it, two together."""
@@ -279,6 +285,9 @@ def _finding(claim: str, one: Compared, told: Judgement, probability: float) -> 
     source = rules.source_name(one.pair.published)
     if says_it(claim, one.evidence.text):
         return Finding("supported", 1.0, 1.0, f"{source} says this word for word.", one.evidence)
+    if one.same_words:
+        why = " ".join([f"{source} says the same.", *rules.notes(one.pair)])
+        return Finding("supported", max(probability, one.likeness), one.likeness, why, one.evidence)
     if one.difference:
         sure = weigh.load_scales().named
         return Finding("contradicted", sure, one.likeness, one.difference, one.evidence)
