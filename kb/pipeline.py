@@ -280,8 +280,12 @@ class KnowledgeBase:
         if meant is None:
             return None
         hits, _ = self._hits(question, replace(filters, document_ids=(meant.id,)), top)
-        # Without a hit another filter keeps the document out.
-        return about.answer(question.text, topic, self.document(meant.id), hits[:top]) if hits else None
+        if not hits:  # another filter keeps the document out
+            return None
+        known = about.answer(question.text, topic, self.document(meant.id), hits[:top])
+        # Of several documents one was named, and what others say of their authors is no answer.
+        unknown = Answer(question.text, "not_found", hits=tuple(hits[:top])) if len(allowed) > 1 else None
+        return known or unknown
 
     def _of_parts(self, question: Question, filters: Filters, history: Sequence[Turn], top: int) -> Answer:
         asked = parts(question.text)

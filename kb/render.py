@@ -183,6 +183,8 @@ def growing_text(answer: Answer) -> tuple[str, str]:
 
 def _checked_until(answer: Answer) -> int:
     """Where the sentences end that were held against their sources, with the markers behind the last one."""
+    if answer.citations and not answer.sentences:  # it was not taken apart, and is not being written either
+        return len(answer.text)
     done = answer.sentences[-1].end if answer.sentences else 0
     marked = re.match(r"(?:\s*\[\d+\])*", answer.text[done:])
     return done + (marked.end() if marked else 0)

@@ -22,7 +22,7 @@ from kb import chat, cli, generate
 from kb.chat import Budget, open_model
 from kb.errors import ModelError
 from kb.pipeline import KnowledgeBase
-from kb.render import growing_text
+from kb.render import answer_html, growing_text
 from kb.types import Answer, Turn
 from tests.conftest import Command
 
@@ -714,6 +714,18 @@ def test_a_terminal_says_what_is_looked_for(
     told = [growing_text(answer) for answer in growing]
     assert ("", f"Looked further for “{TRAM}” …") in told
     assert not told[-1][1]
+
+
+def test_the_page_sets_apart_what_is_not_checked_yet(
+    opened: Callable[..., KnowledgeBase], provider: Provider
+) -> None:
+    provider.script = lambda request: Step(
+        placed(f"{CLOSED} [{{closed}}] The ferry <b> sank. [{{cost}}]", asked(request)), pause=0.02
+    )
+    grown = [answer_html(answer) for answer in opened(unsupported="withhold").stream(QUESTION)]
+    assert any(f"{CLOSED}</span>" in html and 'class="unchecked"' in html for html in grown)
+    assert any("The ferry &lt;b&gt;</span>" in html for html in grown)
+    assert "unchecked" not in grown[-1]
 
 
 def test_no_terminal_no_show(opened: Callable[..., KnowledgeBase], provider: Provider, capsys: Any) -> None:
