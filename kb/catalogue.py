@@ -420,6 +420,11 @@ class Catalogue:
             for row in rows
         ]
 
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """The ids and texts of all live documents, one after the other."""
+        for (key,) in self._rows("SELECT key FROM documents WHERE live = 1 ORDER BY id"):
+            yield from self._rows("SELECT id, text FROM documents WHERE key = ? AND live = 1", (key,))
+
     def origin_hash(self, origin: str) -> str | None:
         """The content hash under which a file or URL was last ingested."""
         row = next(iter(self._rows("SELECT content_hash FROM origins WHERE origin = ?", (origin,))), None)
@@ -446,10 +451,11 @@ class Catalogue:
         return sorted(name for name in self.shelf().publishers if name is not None)
 
     def questions(self, limit: int) -> list[str]:
-        """The first questions of FAQ blocks, one after the other, documents by id."""
+        """Questions of FAQ blocks: the first of each document, by id, then the second of each, and so on."""
         rows = self._rows(
-            "SELECT p.section FROM passages p JOIN documents d ON d.key = p.document WHERE d.live = 1"
-            " AND p.section LIKE ? GROUP BY d.key, p.section ORDER BY d.id, min(p.ordinal) LIMIT ?",
+            "SELECT section FROM (SELECT d.id, section, row_number() OVER (PARTITION BY d.key"
+            " ORDER BY min(p.ordinal)) AS turn FROM passages p JOIN documents d ON d.key = p.document"
+            " WHERE d.live = 1 AND p.section LIKE ? GROUP BY d.key, section) ORDER BY turn, id LIMIT ?",
             ("%?", limit),
         )
         return [row[0] for row in rows]

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from kb.settings import Settings
     from kb.tables import Mode
     from kb.types import Answer, CheckReport, Failure, Filters, IngestReport, Usage
+    from kb.users import Users
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
@@ -64,6 +65,12 @@ class Run:
         settings = self.settings(model=model, **overrides)
         with KnowledgeBase.open(settings.kb, settings) as kb:
             yield kb
+
+    def users(self) -> Users:
+        """Who may log in to the web app over this knowledge base."""
+        from kb.users import Users
+
+        return Users(self.settings().kb)
 
     def put(self, value: object, text: Callable[[], str]) -> None:
         """Print a result: as JSON if that was asked for, else as text."""
@@ -731,16 +738,75 @@ def _draft_questions(run: Run, path: Path, count: int) -> int:
     return 0
 
 
+@cli.group()
+@_shared
+def user() -> None:
+    """Name who may log in to the web app.
+
+    Once there is a user, the page asks for a login. Readers ask and check; editors also add and remove
+    documents.
+    """
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--editor", is_flag=True, help="May add and remove documents.")
+@click.option("--no-password", is_flag=True, help="A proxy logs this user in (setting proxy_user).")
+@_shared
+@click.pass_obj
+def user_add(run: Run, name: str, editor: bool, no_password: bool) -> int:
+    """Add a user, or change role and password of one. The password is asked for, or read from stdin."""
+    password = None
+    if not no_password:
+        if sys.stdin.isatty():
+            password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        else:
+            password = sys.stdin.readline().rstrip("\r\n")
+    added = run.users().put(name, "editor" if editor else "reader", password)
+    run.put({"name": added.name, "role": added.role}, lambda: f"{added.name} may log in as {added.role}.")
+    return 0
+
+
+@user.command("remove")
+@click.argument("name")
+@_shared
+@click.pass_obj
+def user_remove(run: Run, name: str) -> int:
+    """Take a user out, who is logged out with that."""
+    run.users().remove(name)
+    run.put({"removed": name}, lambda: f"{name} was taken out.")
+    return 0
+
+
+@user.command("list")
+@_shared
+@click.pass_obj
+def user_list(run: Run) -> int:
+    """List who may log in."""
+    users = sorted(run.users().all().values(), key=lambda user: user.name)
+    listed = [{"name": u.name, "role": u.role, "password": bool(u.password)} for u in users]
+    run.put(
+        listed, lambda: "\n".join(f"{u.name}  {u.role}" for u in users) or "Nobody: no login is asked for."
+    )
+    return 0
+
+
 @cli.command()
 @click.option("--host", help="Address to listen on [127.0.0.1: this machine only].")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on [7860].")
+@click.option("--mcp", is_flag=True, default=None, help="Offer ask, check and search to agents over MCP too.")
+@click.option("--metrics", is_flag=True, default=None, help="Give figures for Prometheus at /metrics.")
 @model_option
 @unsupported_option
 @_shared
 @click.pass_obj
-def serve(run: Run, host: str | None, port: int | None, model: str | None, unsupported: str | None) -> None:
-    """Start the web app; Ctrl-C ends it."""
-    settings = run.settings(host=host, port=port, model=model, unsupported=unsupported)
+def serve(run: Run, /, **options: Any) -> None:
+    """Start the web app; Ctrl-C ends it.
+
+    Others reach it with --host 0.0.0.0 and the setting `hosts`; name who may log in with `kbqa user add`
+    before that. docs/public.md has the rest.
+    """
+    settings = run.settings(**options)
 
     import app
 

@@ -10,6 +10,7 @@ Safe to share among threads. A question always sees what other processes ingeste
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,17 +20,19 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kb import about, badges, extract, generate, verify
+from kb import about, badges, extract, generate, provenance, verify
 from kb.chat import Budget, ChatModel, open_model
 from kb.embed import remembering
 from kb.errors import ModelError, NoSuchDocument, UsageError
 from kb.guard import plain
+from kb.holdings import Holding, holdings
 from kb.question import MAX_CHARACTERS, Question, analyse, other_language, parts, preferred
 from kb.reader import Reader
 from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
 from kb.store import Store
+from kb.text import content_words
 from kb.types import (
     Answer,
     CheckReport,
@@ -38,6 +41,7 @@ from kb.types import (
     DocumentSummary,
     Filters,
     Hit,
+    Passage,
     Step,
     Turn,
     Verdict,
@@ -78,9 +82,11 @@ class KnowledgeBase:
         self._model = model
         self._embed = remembering(store.embedder.embed)
         self._reader = Reader(settings.cache, fast=settings.fast_reading)
+        self.senses = extract.Senses(self._reader.read, self._embed, self._reader.judge)
         # Of one generation each: listed or looked up once, not for every question.
         self._publishers: tuple[int, list[str]] = (-1, [])
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
+        self._holdings: tuple[int, list[Holding]] = (-1, [])
 
     @classmethod
     def open(
@@ -188,6 +194,8 @@ class KnowledgeBase:
                 *notices,
                 f"The question looks like {language}; kbqa reads English. Please ask in English.",
             )
+        elif found.status == "not_found":
+            notices = (*notices, *self._never_mentioned(question))
         if asked.failed:
             found = generate.without_model(found, asked.failed)
         else:
@@ -294,12 +302,15 @@ class KnowledgeBase:
     def _read(self, question: Question, filters: Filters, top: int) -> Answer:
         hits, weights = self._hits(question, filters, extract.READ)
         model = extract.load_model()
-        reading = extract.read(question, weights, hits, self._reader.read, model)
+        reading = extract.read(question, weights, hits, self.senses, model)
         if top > len(hits):  # only reported: how many are must not change what is answered
             read = {hit.passage for hit in hits}
             hits += [hit for hit in self._hits(question, filters, top)[0] if hit.passage not in read]
         hits = reread(hits, list(dict.fromkeys(c.hit.passage for c in reading.candidates)))
-        return extract.compose(question, reading, _ranked(hits[:top]), model)
+        answer = extract.compose(question, reading, _ranked(hits[:top]), model)
+        if answer.status != "answered":
+            return answer
+        return replace(answer, differences=provenance.differences(extract.disagreements(question, reading)))
 
     def search(self, query: str, *, filters: Filters = NO_FILTERS, top: int | None = None) -> tuple[Hit, ...]:
         """The passages nearest to a query, best first."""
@@ -350,6 +361,13 @@ class KnowledgeBase:
         corrected, notices = correct(text, self.store.catalogue, self._is_word, about.WORDS)
         return analyse(corrected, history), notices
 
+    def _never_mentioned(self, question: Question) -> tuple[str, ...]:
+        """A notice of what the question speaks of and no document does."""
+        asked = dict.fromkeys(w.text for w in content_words(question.text))
+        counts = self.store.catalogue.word_counts(asked)
+        unknown = [f"\u201c{word}\u201d" for word in asked if not counts[word]]
+        return (f"No document mentions {' or '.join(unknown)}.",) if unknown else ()
+
     def _is_word(self, word: str) -> bool:
         # A tokenizer keeps the common words of its language whole.
         return self.store.embedder.count_tokens([word.lower()])[0] <= 1
@@ -376,6 +394,18 @@ class KnowledgeBase:
     def document(self, document_id: str) -> Document:
         """A document with its stored text; raises ``NoSuchDocument``."""
         return self.store.catalogue.document(document_id)
+
+    def passages(self, document_id: str) -> list[Passage]:
+        """The passages of a document, in order; none for an unknown id."""
+        return self.store.catalogue.neighbours(document_id, 0, sys.maxsize)
+
+    def holdings(self) -> list[Holding]:
+        """All documents by id, each with its copies and what is odd about it."""
+        generation = self.store.catalogue.generation()
+        if self._holdings[0] != generation:
+            texts = self.store.catalogue.texts()
+            self._holdings = (generation, holdings(self.documents(), texts, date.today()))
+        return self._holdings[1]
 
     def remove(self, document_ids: Sequence[str]) -> int:
         """Remove documents; raises ``NoSuchDocument`` for an unknown id, and then removes none."""

@@ -33,10 +33,17 @@ class Settings:
     ``vectors``: address of a Chroma server (``http://``) for its vector index. ``embedder``: ``minilm``,
     ``sentence-transformers:NAME`` or ``langchain:PROVIDER:MODEL``. ``cache``: folder for the prepared model,
     shared by knowledge bases. ``top``: passages reported with an answer. ``host`` and ``port``: where the
-    web app listens. For lists that are uploaded there, ``upload_rows`` and ``upload_megabytes`` are the most
-    that is taken, and ``upload_days`` is how long they and their answers are kept. ``private_urls``: whether
+    web app listens. Of what is uploaded there, ``upload_rows`` of a list,
+    ``upload_files`` documents at once and ``upload_megabytes`` a file are the most that is taken, and
+    ``upload_days`` is how long lists and their answers are kept. ``private_urls``: whether
     pages of this machine and of private networks may be fetched. ``fast_reading``: passages are read in half
     the time, and rounded more; about one answer in twenty-five differs, mostly in a further sentence.
+
+    For a page that others reach: ``hosts`` are the names it goes by, besides this machine's own, with commas
+    between; ``rate`` is how many requests a minute a client may send that cost work (this machine itself is
+    not counted). ``proxy`` is the address of a proxy before it, or several or networks, whose word on where
+    a request comes from counts, and ``proxy_user`` the header in which it names whom it has logged in.
+    ``metrics``: give figures for Prometheus at ``/metrics``. ``mcp``: offer ask, check and search to agents.
 
     ``model``: a chat model to word the answers, as LangChain names it (``openai:gpt-5-mini``); empty for
     none. ``model_timeout``: seconds it has for an answer. ``model_tokens``: how much it is given to read at
@@ -58,7 +65,14 @@ class Settings:
     fast_reading: bool = False
     upload_rows: int = 5_000
     upload_megabytes: int = 20
+    upload_files: int = 100
     upload_days: int = 7
+    hosts: str = ""
+    rate: int = 240
+    proxy: str = ""
+    proxy_user: str = ""
+    metrics: bool = False
+    mcp: bool = False
     model: str = ""
     model_timeout: float = 60.0
     model_tokens: int = 8000
@@ -72,7 +86,7 @@ class Settings:
             raise SettingsError(f"top is {self.top}", "choose a number of passages from 1 to 100")
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port is {self.port}", "choose a port from 0 to 65535 (0: any free one)")
-        for name in ("upload_rows", "upload_megabytes", "upload_days", "model_calls"):
+        for name in ("upload_rows", "upload_megabytes", "upload_files", "upload_days", "rate", "model_calls"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}", "choose 1 or more")
         for name, schemes in (
@@ -85,6 +99,11 @@ class Settings:
                 )
         if not self.embedder.strip():
             raise SettingsError("embedder is empty", "leave it out for the default, minilm")
+        if self.proxy_user and not self.proxy:
+            raise SettingsError(
+                "proxy_user is set and proxy is not",
+                "name the address of the proxy too: anybody could say it",
+            )
         if not 0 < self.model_timeout <= 3600:
             raise SettingsError(
                 f"model_timeout is {self.model_timeout:g}", "choose a number of seconds up to 3600"

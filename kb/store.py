@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -45,6 +46,16 @@ class Change:
     origin: str
     content_hash: str
     documents: tuple[tuple[Document, tuple[Passage, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A document that was taken out, whole; ``content_hash`` is that of its origin, if it had one."""
+
+    origin: str
+    content_hash: str | None
+    document: Document
+    passages: tuple[Passage, ...]
 
 
 class Store:
@@ -162,13 +173,43 @@ class Writer:
 
     def replace(self, changes: Sequence[Change]) -> None:
         """Embed and write what these origins now hold, and make it live in one visible step."""
-        if not self._aligned:
-            self._align()
         documents = [
             (change.origin, document, passages)
             for change in changes
             for document, passages in change.documents
         ]
+        kept = {document.id for _, document, _ in documents}
+        gone = [i for change in changes for i in self._catalogue.documents_of(change.origin) if i not in kept]
+        self._write(documents, gone, {change.origin: change.content_hash for change in changes})
+
+    def take_out(self, document_ids: Sequence[str]) -> list[Removed]:
+        """Remove documents by id, and give what ``put_back`` needs; raises ``NoSuchDocument``."""
+        removed = [self._removed(document_id) for document_id in dict.fromkeys(document_ids)]
+        self.remove(document_ids)
+        return removed
+
+    def put_back(self, removed: Sequence[Removed]) -> None:
+        """Undo ``take_out``, but for documents that are there again: theirs may be a newer text."""
+        removed = [one for one in removed if self._catalogue.origin_of(one.document.id) is None]
+        documents = [(one.origin, one.document, one.passages) for one in removed]
+        hashes = {one.origin: one.content_hash for one in removed if one.content_hash}
+        self._write(documents, (), hashes)
+
+    def _removed(self, document_id: str) -> Removed:
+        document = self._catalogue.document(document_id)
+        origin = self._catalogue.origin_of(document_id) or document.source
+        passages = self._catalogue.neighbours(document_id, 0, sys.maxsize)
+        return Removed(origin, self._catalogue.origin_hash(origin), document, tuple(passages))
+
+    def _write(
+        self,
+        documents: Sequence[tuple[str, Document, tuple[Passage, ...]]],
+        gone: Sequence[str],
+        hashes: dict[str, str],
+    ) -> None:
+        """Embed documents, each with its origin, and make them live in one step with the end of others."""
+        if not self._aligned:
+            self._align()
         vectors = self._vectors_for([(document, passages) for _, document, passages in documents])
         batch, first = [], 0
         for origin, document, passages in documents:
@@ -177,9 +218,6 @@ class Writer:
             first = last
         staged = self._catalogue.stage(batch)
         self._vectors.add([key for _, keys in staged for key in keys], vectors)
-        kept = {document.id for _, document, _ in documents}
-        gone = [i for change in changes for i in self._catalogue.documents_of(change.origin) if i not in kept]
-        hashes = {change.origin: change.content_hash for change in changes}
         self._catalogue.publish([key for key, _ in staged], gone, hashes)
         self._forget_dead()
 

@@ -54,7 +54,14 @@ def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
         "private_urls": True,
         "fast_reading": True,
     }
-    values |= {"upload_rows": 9, "upload_megabytes": 8, "upload_days": 7}
+    values |= {"upload_rows": 9, "upload_megabytes": 8, "upload_files": 6, "upload_days": 7, "rate": 5}
+    values |= {
+        "hosts": "kb.example",
+        "proxy": "10.0.0.1",
+        "proxy_user": "X-User",
+        "metrics": True,
+        "mcp": True,
+    }
     values |= {"model": "ollama:llama3.2", "model_timeout": 2.5, "model_tokens": 2000, "model_anyway": True}
     values |= {"model_calls": 6, "model_spend": 9000, "unsupported": "withhold"}
     assert set(values) == {field.name for field in fields(Settings)}, "a new setting belongs here"
