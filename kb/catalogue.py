@@ -96,6 +96,8 @@ TABLES = {
 
 _MOST_SCORED = 5000
 """About so many passages, those that hold the rarest words of a query, are ranked by their words."""
+_MOST_PASSED = 10_000
+"""About so many are gone past to find those that a filter lets through."""
 
 _MOST_COMPARED = 10
 """So many documents, the likeliest ones, are compared with a new one."""
@@ -551,11 +553,15 @@ class Catalogue:
         total = self.counts()[1]
         if total <= _MOST_SCORED:
             return words, []
-        share = 1.0 if allowed is None else len(allowed) / total
+        room: float = _MOST_SCORED
+        if allowed is not None:
+            # Of the passages between its first and its last one, some share passes.
+            span = min(1.0, (int(allowed[-1]) - int(allowed[0]) + 1) / total)
+            room = min(_MOST_SCORED * total / len(allowed), _MOST_PASSED / span)
         counts = self.word_counts(words)
         rarest = sorted(words, key=lambda word: counts[word])
-        scored = np.cumsum([counts[word] * share for word in rarest])
-        found_by = max(1, int(np.searchsorted(scored, _MOST_SCORED, side="right")))
+        holding = np.cumsum([counts[word] for word in rarest])
+        found_by = max(1, int(np.searchsorted(holding, room, side="right")))
         return rarest[:found_by], rarest[found_by:]
 
     def _ranked(
@@ -570,12 +576,14 @@ class Catalogue:
 
     def _matches(self, query: str, limit: int, allowed: Keys | None) -> list[tuple[int, float]]:
         sql = "SELECT rowid, -bm25(words, 1.0, 0.6, 0.4) AS score FROM words WHERE words MATCH ?"
+        values: list[object] = [query]
         if allowed is not None:
-            sql += " AND allowed(rowid)"
+            sql += " AND rowid BETWEEN ? AND ? AND allowed(rowid)"
+            values += [int(allowed[0]), int(allowed[-1])]
             self._connection()
             self._local.allowed = set(allowed.tolist())
         rows: list[tuple[int, float]] = self._rows(
-            f"{sql} ORDER BY score DESC, rowid LIMIT ?", (query, limit)
+            f"{sql} ORDER BY score DESC, rowid LIMIT ?", (*values, limit)
         )
         return rows
 
