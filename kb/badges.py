@@ -75,7 +75,10 @@ def _sentences(citation: Citation, document: Document) -> list[Candidate]:
     begin = before if before > 1 else citation.start
     text = document.text[begin : citation.end]
     passage = Passage(document.id, 0, begin, citation.end, text, citation.section, citation.page)
-    source = Source(citation.title, citation.publisher, citation.author, citation.published, citation.url)
+    source = Source(
+        *(citation.title, citation.publisher, citation.author),
+        *(citation.published, citation.url, citation.updated),
+    )
     found = verify.sentences(Hit(passage, source, score=1.0, rank=1))
     return [candidate for candidate in found if candidate.end > citation.start]
 

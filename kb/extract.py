@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from kb.question import Question
 from kb.reader import Marks, Page
 from kb.retrieve import Weights
-from kb.text import amounts, content_words, dates, fold, names, sentence_spans, words
+from kb.text import Amount, Span, amounts, content_words, dates, fold, names, sentence_spans, words
 from kb.types import Answer, Citation, Hit, Passage, Sentence
 
 Matrix = NDArray[np.float64]
@@ -86,26 +86,23 @@ def candidates(hits: Sequence[Hit]) -> list[Candidate]:
 
 
 def _of_hit(hit: Hit) -> list[Candidate]:
-    passage = hit.passage
-    spans = [
-        span for span in sentence_spans(passage.text) if not _is_heading(passage.text[slice(*span)], hit)
-    ]
+    text = hit.passage.text
+    spans = _said(text, hit.passage.section, hit.source.title)
     found = []
     for index, (start, end) in enumerate(spans):
-        text = passage.text[start:end]
-        if text.endswith("?") or not any(c.isalnum() for c in text):
+        sentence = text[start:end]
+        if sentence.endswith("?") or not any(c.isalnum() for c in sentence):
             continue
-        start += len(re.match(r"(?:[-*\u2022\u25b8\u2013]\s+)?", text).group())  # type: ignore[union-attr]
-        text = passage.text[start:end]
-        traits = _traits(text)
+        start += len(re.match(r"(?:[-*\u2022\u25b8\u2013]\s+)?", sentence).group())  # type: ignore[union-attr]
+        traits = _traits(text[start:end])
         found.append(
             Candidate(
                 hit=hit,
-                start=passage.start + start,
-                end=passage.start + end,
-                text=text,
-                before=passage.text[slice(*spans[index - 1])] if index else "",
-                after=passage.text[slice(*spans[index + 1])] if index + 1 < len(spans) else "",
+                start=hit.passage.start + start,
+                end=hit.passage.start + end,
+                text=text[start:end],
+                before=text[slice(*spans[index - 1])] if index else "",
+                after=text[slice(*spans[index + 1])] if index + 1 < len(spans) else "",
                 index=index,
                 stems=traits.stems,
                 names=traits.names,
@@ -115,9 +112,15 @@ def _of_hit(hit: Hit) -> list[Candidate]:
     return found
 
 
-def _is_heading(text: str, hit: Hit) -> bool:
+@lru_cache(maxsize=4096)  # a list of questions meets the same passages
+def _said(text: str, *titles: str | None) -> tuple[Span, ...]:
+    """The sentences of a passage that are none of the headings above it."""
+    return tuple(span for span in sentence_spans(text) if not _is_heading(text[slice(*span)], titles))
+
+
+def _is_heading(text: str, titles: Sequence[str | None]) -> bool:
     """Whether a line is a title rather than something said: short, and without figures or an end."""
-    if text in (hit.passage.section, hit.source.title):
+    if text in titles:
         return True
     # A list item or a table row is short too, and can be an answer.
     return len(text.split()) <= 8 and not re.search(
@@ -273,6 +276,16 @@ def _places(text: str) -> dict[str, list[int]]:
     return place
 
 
+@lru_cache(maxsize=20_000)
+def _amounts(text: str) -> tuple[Amount, ...]:
+    return tuple(amounts(text))
+
+
+@lru_cache(maxsize=20_000)
+def _content_stems(text: str) -> frozenset[str]:
+    return frozenset(w.stem for w in content_words(text))
+
+
 def _kind(question: Question, c: Candidate) -> tuple[float, float]:
     """Whether the sentence has the kind of thing that is asked for: (found, missing), each 0 or 1."""
     asked = fold(question.search_text)
@@ -287,7 +300,7 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
         case "how_many" | "how_much":
             money = question.kind == "how_much" and bool(_PRICE.search(question.text))
             new = [
-                a for a in amounts(c.text) if fold(c.text[a.start : a.end]) not in asked and a.kind != "year"
+                a for a in _amounts(c.text) if fold(c.text[a.start : a.end]) not in asked and a.kind != "year"
             ]
             found = any(a.kind == "money" for a in new) if money else bool(new)
         case "why":
@@ -390,7 +403,7 @@ def _asked_there(question: Question, weights: Weights, candidate: Candidate) -> 
     """How alike the question and the one that the candidate answers in a FAQ are; 0...1, 0 if hardly."""
     if not candidate.faq:
         return 0.0
-    there = {w.stem for w in content_words(candidate.faq)}
+    there = _content_stems(candidate.faq)
     asked = {w.stem for w in question.words}
     alike = weights.coverage(there) * len(there & asked) / max(1, len(there))
     return alike if alike >= 0.25 else 0.0
@@ -502,6 +515,7 @@ def cite(n: int, hit: Hit, start: int, end: int) -> Citation:
         start=start,
         end=end,
         quote=passage.text[start - passage.start : end - passage.start],
+        updated=source.updated,
     )
 
 
@@ -538,12 +552,12 @@ def _of_passage(reading: Reading, candidate: Candidate) -> list[Candidate]:
 
 def _from_the_body(reading: Reading, answer: list[Candidate]) -> list[Candidate]:
     """The sentence elsewhere in the document that bears out an answer taken from its FAQ, if it fits."""
-    said = {w.stem for c in answer for w in content_words(c.text)}
+    said = frozenset().union(*(_content_stems(c.text) for c in answer))
     bearing = []
     for candidate in reading.candidates:
         same = candidate.hit.passage.document_id == answer[0].hit.passage.document_id
         if same and not candidate.faq and not any(_alike(candidate, c) for c in answer):
-            own = {w.stem for w in content_words(candidate.text)}
+            own = _content_stems(candidate.text)
             bearing.append((len(own & said) / max(1, len(own)), candidate))
     share, best = max(bearing, key=lambda pair: pair[0], default=(0.0, None))
     if best is None or share < BEARING:

@@ -16,20 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
-    *("types", "errors", "settings", "text", "render", "page"),
-    *(
-        "catalogue",
-        "vectors",
-        "minilm",
-        "embed",
-        "store",
-        "doctor",
-        "holdings",
-        "users",
-        "backup",
-        "spelling",
-        "retrieve",
-    ),
+    *("types", "errors", "settings", "text", "editions", "render", "page"),
+    *("shelf", "catalogue", "postgres", "vectors", "minilm", "embed", "store", "doctor", "holdings", "users"),
+    *("backup", "migrate", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh"),
     *("provenance", "verify", "badges", "guard", "chat", "generate"),
     *("langchain", "pipeline"),
@@ -46,6 +35,7 @@ WEB = (
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {
     "chromadb": {"kb/vectors.py"},
+    "psycopg": {"kb/postgres.py"},
     "onnx": {"kb/minilm.py"},
     "onnxruntime": {"kb/minilm.py"},
     "safetensors": {"kb/minilm.py", "kb/reader.py"},
@@ -64,12 +54,14 @@ DOORS = {
     "prometheus_client": {"kb/web/metrics.py"},
     "trafilatura": {"ingest/load/html.py"},
     "pypdf": {"ingest/load/pdf.py"},
+    "pypdfium2": {"ingest/load/scan.py"},
     "docx": {"ingest/load/docx.py", "kb/pack.py"},
     "markdown_it": {"ingest/load/markdown.py"},
     "openpyxl": {"kb/sheets.py"},
     "pathspec": {"ingest/sync.py"},
     "striprtf": {"ingest/load/rtf.py"},
     "msoffcrypto": {"ingest/load/encrypted.py"},
+    "watchfiles": {"ingest/watch.py"},
 }
 
 
