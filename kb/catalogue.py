@@ -444,10 +444,11 @@ class Catalogue:
         return sorted(name for name in self.shelf().publishers if name is not None)
 
     def questions(self, limit: int) -> list[str]:
-        """The first questions of FAQ blocks, one after the other, documents by id."""
+        """Questions of FAQ blocks: the first of each document, by id, then the second of each, and so on."""
         rows = self._rows(
-            "SELECT p.section FROM passages p JOIN documents d ON d.key = p.document WHERE d.live = 1"
-            " AND p.section LIKE ? GROUP BY d.key, p.section ORDER BY d.id, min(p.ordinal) LIMIT ?",
+            "SELECT section FROM (SELECT d.id, section, row_number() OVER (PARTITION BY d.key"
+            " ORDER BY min(p.ordinal)) AS turn FROM passages p JOIN documents d ON d.key = p.document"
+            " WHERE d.live = 1 AND p.section LIKE ? GROUP BY d.key, section) ORDER BY turn, id LIMIT ?",
             ("%?", limit),
         )
         return [row[0] for row in rows]

@@ -336,7 +336,7 @@ def weigh(before: str, said: Said, passages: Sequence[Hit], judge: Judge) -> Wei
         found.append("unsupported" if best is None else _SUPPORT[best.verdict])
         probability = min(probability, best.probability if best else 0.0)
         shown = best or max(findings, key=lambda f: f.likeness, default=None)
-        evidence += [shown.evidence] if shown else []
+        evidence += shown.sentences if shown else ()
     support = worst(found)
     if support == "supported" and guard.plain(said.text) == guard.plain(" ".join(e.text for e in evidence)):
         support = "verbatim"

@@ -420,7 +420,7 @@ def in_rows(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.fl
 
 
 def _in_rows(table: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.clip(np.rint(table / scales[:, None]), -127, 127)
+    return np.asarray(np.clip(np.rint(table / scales[:, None]), -127, 127))
 
 
 def in_blocks(table: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

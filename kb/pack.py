@@ -97,42 +97,49 @@ def _markdown(report: CheckReport, receipt: Receipt, title: str) -> str:
 
 
 def _docx(report: CheckReport, receipt: Receipt, title: str) -> bytes:
-    from docx import Document as new_word_file
-
-    file = new_word_file()
-    file.core_properties.author, file.core_properties.title = "kbqa", _words(title)[:255]
-    file.add_heading(_words(title), 0)
+    file = new_word_file(title)
     file.add_paragraph(render.check_summary(report))
     for n, verdict in enumerate(report.claims, 1):
         file.add_heading(f"{n}. {render.label(verdict)}", 2)
-        file.add_paragraph(_words(verdict.claim))
+        file.add_paragraph(writable(verdict.claim))
         for line in render.why(verdict):
-            file.add_paragraph().add_run(_words(line)).italic = True
+            file.add_paragraph().add_run(writable(line)).italic = True
         for citation in verdict.citations:
-            _word_citation(file, citation)
+            add_citation(file, citation)
     file.add_heading("Receipt", 2)
     for name, value in receipt_facts(receipt):
-        file.add_paragraph(_words(f"{name}: {value}"))
+        file.add_paragraph(writable(f"{name}: {value}"))
     for source in receipt.sources:
         file.add_paragraph(
-            _words(f"{source.document_id}: {source.title or ''} ({source.content_hash or 'unknown'})"),
+            writable(f"{source.document_id}: {source.title or ''} ({source.content_hash or 'unknown'})"),
             "List Bullet",
         )
-    return _without_time(file)
+    return without_time(file)
 
 
-def _word_citation(file: WordFile, citation: Citation) -> None:
-    file.add_paragraph(f"“{_words(citation.quote)}”", "Intense Quote")
-    line = file.add_paragraph()
+def new_word_file(title: str) -> WordFile:
+    """A file for Word with a title and nothing else."""
+    from docx import Document
+
+    file = Document()
+    file.core_properties.author, file.core_properties.title = "kbqa", writable(title)[:255]
+    file.add_heading(writable(title), 0)
+    return file
+
+
+def add_citation(file: WordFile, citation: Citation, *, numbered: bool = False) -> None:
+    """A quote, and below it its source with a link to the words in it."""
+    file.add_paragraph(f"“{writable(citation.quote)}”", "Intense Quote")
+    line = file.add_paragraph(f"[{citation.n}] " if numbered else "")
     address = render.web_address(citation.url, citation.quote)
     if address:
-        _word_link(line, address, _words(citation.title))
+        _word_link(line, address, writable(citation.title))
     else:
-        line.add_run(_words(citation.title))
+        line.add_run(writable(citation.title))
     facts = [*render.known_facts(citation, citation.section, citation.page), place(citation.to_dict())]
-    line.add_run(_words(" · " + " · ".join(facts)))
+    line.add_run(writable(" · " + " · ".join(facts)))
     if citation.correction:
-        file.add_paragraph(_words(f"Corrected: {citation.correction}"))
+        file.add_paragraph(writable(f"Corrected: {citation.correction}"))
 
 
 def _word_link(paragraph: Paragraph, address: str, text: str) -> None:
@@ -149,12 +156,13 @@ def _word_link(paragraph: Paragraph, address: str, text: str) -> None:
     paragraph._p.append(link)
 
 
-def _words(text: str) -> str:
+def writable(text: str) -> str:
     """Text without what XML cannot hold."""
     return UNWRITABLE.sub("\ufffd", render.plain(text))
 
 
-def _without_time(file: WordFile) -> bytes:
+def without_time(file: WordFile) -> bytes:
+    """The file as bytes, the same for the same content."""
     made, timeless = io.BytesIO(), io.BytesIO()
     file.save(made)
     with ZipFile(made) as parts, TimelessArchive(timeless, "w", ZIP_DEFLATED) as archive:

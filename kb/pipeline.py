@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kb import about, badges, extract, generate, verify
+from kb import about, badges, extract, generate, provenance, verify
 from kb.chat import Budget, ChatModel, open_model
 from kb.embed import remembering
 from kb.errors import ModelError, NoSuchDocument, UsageError
@@ -31,6 +31,7 @@ from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
 from kb.store import Store
+from kb.text import content_words
 from kb.types import (
     Answer,
     CheckReport,
@@ -80,6 +81,7 @@ class KnowledgeBase:
         self._model = model
         self._embed = remembering(store.embedder.embed)
         self._reader = Reader(settings.cache, fast=settings.fast_reading)
+        self.senses = extract.Senses(self._reader.read, self._embed, self._reader.judge)
         # Of one generation each: listed or looked up once, not for every question.
         self._publishers: tuple[int, list[str]] = (-1, [])
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
@@ -191,6 +193,8 @@ class KnowledgeBase:
                 *notices,
                 f"The question looks like {language}; kbqa reads English. Please ask in English.",
             )
+        elif found.status == "not_found":
+            notices = (*notices, *self._never_mentioned(question))
         if asked.failed:
             found = generate.without_model(found, asked.failed)
         else:
@@ -297,12 +301,15 @@ class KnowledgeBase:
     def _read(self, question: Question, filters: Filters, top: int) -> Answer:
         hits, weights = self._hits(question, filters, extract.READ)
         model = extract.load_model()
-        reading = extract.read(question, weights, hits, self._reader.read, model)
+        reading = extract.read(question, weights, hits, self.senses, model)
         if top > len(hits):  # only reported: how many are must not change what is answered
             read = {hit.passage for hit in hits}
             hits += [hit for hit in self._hits(question, filters, top)[0] if hit.passage not in read]
         hits = reread(hits, list(dict.fromkeys(c.hit.passage for c in reading.candidates)))
-        return extract.compose(question, reading, _ranked(hits[:top]), model)
+        answer = extract.compose(question, reading, _ranked(hits[:top]), model)
+        if answer.status != "answered":
+            return answer
+        return replace(answer, differences=provenance.differences(extract.disagreements(question, reading)))
 
     def search(self, query: str, *, filters: Filters = NO_FILTERS, top: int | None = None) -> tuple[Hit, ...]:
         """The passages nearest to a query, best first."""
@@ -352,6 +359,13 @@ class KnowledgeBase:
             return analyse(text, history), ()
         corrected, notices = correct(text, self.store.catalogue, self._is_word, about.WORDS)
         return analyse(corrected, history), notices
+
+    def _never_mentioned(self, question: Question) -> tuple[str, ...]:
+        """A notice of what the question speaks of and no document does."""
+        asked = dict.fromkeys(w.text for w in content_words(question.text))
+        counts = self.store.catalogue.word_counts(asked)
+        unknown = [f"\u201c{word}\u201d" for word in asked if not counts[word]]
+        return (f"No document mentions {' or '.join(unknown)}.",) if unknown else ()
 
     def _is_word(self, word: str) -> bool:
         # A tokenizer keeps the common words of its language whole.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from kb.extract import Candidate
 from kb.text import Wording, content_words, stem, wording
-from kb.types import Value
+from kb.types import Difference, Value
 
 
 def independent(evidence: Iterable[Candidate]) -> list[Candidate]:
@@ -59,6 +59,20 @@ def timeline(values: Sequence[tuple[Candidate, str]]) -> tuple[Value, ...]:
         first.setdefault(value.said.casefold(), value)
     days = {value.published for value in first.values()}
     return tuple(first.values()) if len(first) > 1 and len(days) > 1 else ()
+
+
+def differences(values: Sequence[tuple[str, Candidate]]) -> tuple[Difference, ...]:
+    """What sources that differ say of one thing, as ``extract.disagreements`` found it."""
+    if len(values) < 2:
+        return ()
+    told = (
+        Value((source.published or "")[:10], said, candidate.hit.passage.document_id, source.title)
+        for said, candidate in values
+        for source in (candidate.hit.source,)
+    )
+    changed = timeline([(candidate, said) for said, candidate in values])
+    ordered = sorted(told, key=lambda value: (value.published or "9999", value.document_id))
+    return (Difference(tuple(ordered), over_time=len(changed) == len(values)),)
 
 
 def _same_but_for_value(one: tuple[Candidate, str], other: tuple[Candidate, str]) -> bool:

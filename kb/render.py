@@ -16,6 +16,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote as percent_encoded
 
+from kb import phrases
 from kb.types import (
     Answer,
     CheckReport,
@@ -40,7 +41,7 @@ CLAIM_CLASSES = {
     "supported": "Supported",
     "left": "Left alone",
 }
-DOUBTS = {"unsupported": "not in the source it names", "conflict": "the source it names says otherwise"}
+DOUBTS = {name: phrases.SUPPORT[name] for name in ("unsupported", "conflict")}
 NO_CLAIMS = {"opinion": "Opinion", "question": "Question", "instruction": "Instruction", "heading": "Heading"}
 
 _MONTHS = (
@@ -440,6 +441,10 @@ def answer_html(answer: Answer, key: str = "answer") -> str:
         parts.append(f'<span class="sentence {sentence.support}">{_e(sentence.text)}</span>')
         if sentence.support in DOUBTS:
             parts.append(f' <span class="doubt {sentence.support}">{DOUBTS[sentence.support]}</span>')
+        elif by_n:  # while it grows, nothing is settled
+            name = phrases.SUPPORT[sentence.support]
+            sign = f'role="img" aria-label="{name}" title="{name}"'
+            parts.append(f'<span class="support {sentence.support}" {sign}></span>')
         done = sentence.end
     checked = _checked_until(answer)
     parts.append(between(answer.text[done:checked]))
@@ -459,28 +464,6 @@ def sources_html(citations: Sequence[Citation], key: str, said: Container[str] =
         places.setdefault((citation.document_id, citation.section, citation.page), []).append(citation)
     items = "".join(_source_html(there, len(citations), key, said) for there in places.values())
     return f'<ol class="sources" aria-label="Sources">{items}</ol>' if items else ""
-
-
-def refusal_html(answer: Answer, key: str = "answer") -> str:
-    """That the documents do not say, and the closest passages, each of which opens in its document."""
-    parts = [f'<p class="refusal">{REFUSAL}</p>']
-    closest = answer.hits[:CLOSEST]
-    if closest:
-        items = "".join(_closest_html(hit, len(closest), key) for hit in closest)
-        parts.append('<p class="closest-label">The closest passages, which do not answer it:</p>')
-        parts.append(f'<ol class="sources closest" aria-label="Closest passages">{items}</ol>')
-    return "".join(parts)
-
-
-def reply_html(answer: Answer, key: str = "answer") -> str:
-    """Whatever came of a question: the answer with its sources, the refusal, or what went wrong."""
-    notices = "".join(f'<p class="notice" role="note">{_e(notice)}</p>' for notice in answer.notices)
-    if answer.status == "error":
-        return problem_html(answer.error or "The question could not be answered.") + notices
-    if answer.status == "not_found":
-        return refusal_html(answer, key) + notices
-    said = {sentence.text for sentence in answer.sentences}
-    return answer_html(answer, key) + notices + sources_html(answer.citations, key, said)
 
 
 def evidence_html(citations: Sequence[Citation], key: str = "answer") -> str:
@@ -506,10 +489,11 @@ def closest_html(hits: Sequence[Hit]) -> str:
     return f'<ol class="closest" aria-label="Closest passages">{items}</ol>' if items else ""
 
 
-def document_html(document: Document, start: int = 0, end: int = 0) -> str:
-    """The whole stored text, with ``document.text[start:end]`` in ``mark`` elements, below its metadata.
+def document_html(document: Document, start: int = 0, end: int = 0, near: int | None = None) -> str:
+    """The stored text, with ``document.text[start:end]`` in ``mark`` elements, below its metadata.
 
-    A quote that crosses paragraphs is marked in each of them; the first mark has the id ``quote``.
+    A quote that crosses paragraphs is marked in each of them; the first mark has the id ``quote``. Of a long
+    document only what stands within ``near`` characters of the quote is given, and buttons that ask for all.
     """
     start, end = max(0, start), min(end, len(document.text))
     quoted = start < end
@@ -517,7 +501,11 @@ def document_html(document: Document, start: int = 0, end: int = 0) -> str:
     facts = known_facts(document, section, document.page_at(start) if quoted else None)
     original = _original(document.url, document.text[start:end])
     body, marked = [], False
+    first, last = (0, len(document.text)) if near is None else (start - near, end + near)
+    more = f'<p class="more">{button_html(phrases.WHOLE, data="whole")}</p>'
     for tag, begin, stop in _blocks(document):
+        if stop <= first or begin >= last:
+            continue
         if tag != "p" and document.text[begin:stop].strip() == document.title and stop <= start:
             continue  # it stands in the header already
         inner, has_mark = _marked(document.text, begin, stop, start, end, first=not marked)
@@ -526,38 +514,9 @@ def document_html(document: Document, start: int = 0, end: int = 0) -> str:
     return (
         f'<article class="document"><header><h2 class="document-title" id="document-title" tabindex="-1" '
         f'dir="auto">{_e(document.title)}</h2>{_facts_html(facts)}{original}</header>'
-        f'<div class="document-text" dir="auto">{"".join(body)}</div></article>'
-    )
-
-
-def conversation_html(answers: Sequence[Answer], *, busy: bool = False) -> str:
-    """Questions and replies in order; ``busy`` while the last one is still being answered."""
-    last = len(answers)
-    exchanges = (
-        _exchange(answer, f"q{n}", growing=busy and n == last) for n, answer in enumerate(answers, 1)
-    )
-    return f'<div class="conversation" role="log" aria-label="Conversation">{"".join(exchanges)}</div>'
-
-
-def welcome_html(examples: Sequence[str], documents: int) -> str:
-    """What stands there before the first question: what this is, and questions to start with."""
-    if not documents:
-        return (
-            '<div class="welcome"><h1>There is nothing to ask yet</h1><p>This library holds no documents. '
-            "Add a folder of articles with <code>kbqa ingest FOLDER</code>, then load this page again.</p>"
-            "</div>"
-        )
-    buttons = "".join(
-        f'<li><button type="button" class="example" data-question="{_e(question)}" dir="auto">{_e(question)}'
-        "</button></li>"
-        for question in examples
-    )
-    return (
-        '<div class="welcome"><h1>Ask the documents</h1>'
-        f"<p>Every sentence of an answer is taken from {count(documents, 'document')} and cites its source. "
-        "If they do not say, you are told so.</p>"
-        + (f'<ul class="examples" aria-label="Questions to start with">{buttons}</ul>' if buttons else "")
-        + "</div>"
+        f"{more if first > 0 else ''}"
+        f'<div class="document-text" dir="auto">{"".join(body)}</div>'
+        f"{more if last < len(document.text) else ''}</article>"
     )
 
 
@@ -572,14 +531,33 @@ def tabs_html(tabs: Sequence[tuple[str, str]]) -> str:
         f'<a role="tab" id="to-{_e(name)}" href="#{_e(name)}" aria-controls="tab-{_e(name)}">{_e(label)}</a>'
         for name, label in tabs
     )
-    return f'<div class="tabs" role="tablist" aria-label="kbqa">{links}</div>'
+    return (
+        f'<div class="bar"><span class="brand" aria-hidden="true">{phrases.SITE}</span>'
+        f'<div class="tabs" role="tablist" aria-label="{phrases.SITE}">{links}</div></div>'
+    )
+
+
+def button_html(label: str, *, data: str = "", name: str = "", css: str = "quiet", more: str = "") -> str:
+    """A button; ``data`` is its data attribute (``act="new"``), ``name`` what it is called when read out."""
+    named = f' aria-label="{_e(name)}"' if name else ""
+    told = f" data-{data}" if data else ""
+    return f'<button type="button" class="{css}"{told}{named}{more}>{_e(label)}</button>'
 
 
 def panel_html(inner: str) -> str:
-    """What is shown beside the conversation, with the button that closes it."""
+    """What is shown beside the conversation, below a bar with buttons to other sources and to close it.
+
+    Which of several sources this is, and where the buttons lead, is for the page to say.
+    """
+    steps = (
+        button_html("‹", css="step", data='to="-1"', name=phrases.SOURCE_PREVIOUS, more=" hidden")
+        + button_html("›", css="step", data='to="1"', name=phrases.SOURCE_NEXT, more=" hidden")
+        + button_html(phrases.CLOSE, css="close", data="close", name=phrases.SOURCE_CLOSE)
+    )
     return (
-        '<section class="panel" aria-label="Source"><button type="button" class="close" data-close '
-        f'aria-label="Close the source">Close</button>{inner}</section>'
+        f'<section class="panel" aria-label="{phrases.SOURCE}"><div class="panel-bar" '
+        f'data-of="{phrases.SOURCE_OF}">'
+        f'<span class="panel-name">{phrases.SOURCE}</span>{steps}</div>{inner}</section>'
     )
 
 
@@ -594,26 +572,6 @@ def footer_html(documents: int, newest: str | None, model: str | None = None) ->
     leaves = f"Questions, what was said before and the passages found go to {model}" if model else ""
     line = " · ".join(filter(None, [*facts, leaves or "Nothing leaves this machine"]))
     return f'<p class="colophon">{_e(line)}</p>'
-
-
-def _exchange(answer: Answer, key: str, *, growing: bool) -> str:
-    reply = reply_html(answer, key)
-    if growing and not answer.text:
-        reply = '<p class="pending">Reading the documents …</p>'
-    copy = "" if growing or answer.status == "error" else _copy(answer)
-    return (
-        f'<article class="exchange" id="{key}" aria-labelledby="{key}-question" '
-        f'aria-busy="{str(growing).lower()}">'
-        f'<h2 class="question" id="{key}-question" dir="auto">{_e(answer.question)}</h2>'
-        f'<div class="reply">{reply}</div>{copy}</article>'
-    )
-
-
-def _copy(answer: Answer) -> str:
-    return (
-        f'<p class="tools"><button type="button" class="copy" data-copy="{_e(copy_text(answer))}">'
-        f"Copy{' with sources' if answer.citations else ''}</button></p>"
-    )
 
 
 def escape(text: str) -> str:
@@ -639,6 +597,17 @@ def _source_id(key: str, n: int) -> str:
 def cites_html(citations: Sequence[Citation], key: str) -> str:
     """Links that open the sources, and nothing else."""
     return "".join(_cite(citation, len(citations), key) for citation in citations)
+
+
+def cited_html(citation: Citation, total: int, key: str, inner: str) -> str:
+    """A link around ``inner`` that opens a source."""
+    return _open(citation, "source-title", inner, _name(citation, total), _source_id(key, citation.n))
+
+
+def passage_html(hit: Hit, total: int, key: str, inner: str) -> str:
+    """A link around ``inner`` that opens a passage that was found."""
+    name = f"closest passage {hit.rank} of {total}, " + _about(hit.source)
+    return _open(hit.passage, "source-title", inner, name, _source_id(key, hit.rank))
 
 
 def _cite(citation: Citation, total: int, key: str, *, id: str = "") -> str:
@@ -693,7 +662,7 @@ def web_address(url: str | None, quote: str = "") -> str | None:
 def _original(url: str | None, quote: str) -> str:
     if not web_address(url):
         return ""
-    return f'<p class="original">{web_link(url, "Open the original", quote)}</p>'
+    return f'<p class="original">{web_link(url, phrases.ORIGINAL, quote)}</p>'
 
 
 def _source_html(there: Sequence[Citation], total: int, key: str, said: Container[str]) -> str:
@@ -704,7 +673,7 @@ def _source_html(there: Sequence[Citation], total: int, key: str, said: Containe
     quotes = [f'<q class="quote" dir="auto">{_e(c.quote)}</q>' for c in there if c.quote not in said]
     return (
         f'<li><span class="numbers">{numbers}</span><div>'
-        f"{_open(first, 'source-title', title, _name(first, total), _source_id(key, first.n))}"
+        f"{cited_html(first, total, key, title)}"
         f"{_facts_html(known_facts(first, first.section, first.page))}{''.join(quotes)}"
         f"{_correction_html(first)}</div></li>"
     )
@@ -716,12 +685,11 @@ def _correction_html(citation: Citation) -> str:
     return f'<p class="correction" dir="auto"><b>Corrected:</b> {_e(citation.correction)}</p>'
 
 
-def _closest_html(hit: Hit, total: int, key: str) -> str:
-    passage, source = hit.passage, hit.source
-    target, title = _source_id(key, hit.rank), f"<bdi>{_e(source.title)}</bdi>"
-    name = f"closest passage {hit.rank} of {total}, " + _about(source)
+def closest_item_html(hit: Hit, total: int, key: str) -> str:
+    """One of the closest passages below a refusal: its document, where it stands, and how it begins."""
+    passage, title = hit.passage, f"<bdi>{_e(hit.source.title)}</bdi>"
     return (
-        f'<li id="{target}"><div>{_open(passage, "source-title", title, name, target)}'
+        f'<li id="{_source_id(key, hit.rank)}"><div>{passage_html(hit, total, key, title)}'
         f"{_facts_html(known_facts(hit, passage.section, passage.page))}"
         f'<span class="quote" dir="auto">{_e(_opening(passage))}</span></div></li>'
     )

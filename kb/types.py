@@ -288,7 +288,7 @@ class Answer:
     ``not_found`` has no text and no citations, but its hits show the closest passages.
     ``confidence`` is in 0...1: that the answer is right or, for ``not_found``, that there is none.
     ``usage`` (calls, tokens, cost) is there if a chat model was asked. ``trace`` tells what was searched for
-    and asked on the way.
+    and asked on the way. ``differences`` are values on which sources do not agree.
     """
 
     question: str
@@ -304,6 +304,7 @@ class Answer:
     error: str | None = None
     usage: Usage | None = None
     trace: tuple[Step, ...] = ()
+    differences: tuple[Difference, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -320,6 +321,7 @@ class Answer:
             "error": self.error,
             "usage": self.usage.to_dict() if self.usage else None,
             "trace": [step.to_dict() for step in self.trace],
+            "differences": [d.to_dict() for d in self.differences],
         }
 
     @classmethod
@@ -339,6 +341,7 @@ class Answer:
             error=value["error"],
             usage=Usage(**value["usage"]) if value.get("usage") else None,
             trace=tuple(map(Step.from_dict, value.get("trace", ()))),
+            differences=tuple(map(Difference.from_dict, value.get("differences", ()))),
         )
 
 
@@ -353,6 +356,25 @@ class Value:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What sources say of one thing where they do not agree, oldest first; ``published`` may be empty.
+
+    ``over_time`` if the statements are the same but for the value and its day: a newer one took the place of
+    an older one, and nobody need be wrong.
+    """
+
+    values: tuple[Value, ...]
+    over_time: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"values": [value.to_dict() for value in self.values], "over_time": self.over_time}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Difference:
+        return cls(tuple(Value(**v) for v in value["values"]), value["over_time"])
 
 
 @dataclass(frozen=True, slots=True)

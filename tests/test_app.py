@@ -24,11 +24,11 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 import app
-from kb import render
+from kb import phrases, render
 from kb.errors import KBError
 from kb.settings import Settings
 from kb.types import Answer, Turn
-from kb.web import desk, source
+from kb.web import desk
 from kb.web.ask import Ask, Past
 
 ROOT = Path(__file__).parent.parent
@@ -126,7 +126,7 @@ def test_an_error_is_a_sentence_and_a_defect_stays_in_the_log(
 
 
 def test_what_the_page_uses_is_not_an_endpoint(client: Client) -> None:
-    for name in ("/answer", "/example", "/source", "/clear", "/arrive"):
+    for name in ("/answer", "/chosen", "/redo", "/stop", "/judge", "/export", "/source", "/clear", "/arrive"):
         with pytest.raises(ValueError, match="Cannot find"):
             client.predict(COST, api_name=name)
 
@@ -272,9 +272,9 @@ def test_a_citation_opens_its_document_at_the_quote() -> None:
     ("sent", "said"),
     [
         (click("../../etc/passwd", 0, 4), "there is no document"),
-        (click("harbour-bridge.md", 5, 5), source.CHANGED),
-        (click("harbour-bridge.md", -4, 5), source.CHANGED),
-        (click("harbour-bridge.md", 0, 10**9), source.CHANGED),
+        (click("harbour-bridge.md", 5, 5), phrases.SOURCE_CHANGED),
+        (click("harbour-bridge.md", -4, 5), phrases.SOURCE_CHANGED),
+        (click("harbour-bridge.md", 0, 10**9), phrases.SOURCE_CHANGED),
         (click("harbour-bridge.md", "0", "5"), "does not name a passage"),
         (click(None, None, None), "does not name a passage"),
         (SimpleNamespace(_data=None), "does not name a passage"),

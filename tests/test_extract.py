@@ -6,9 +6,10 @@ import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from kb.extract import candidates, choose, compose, load_model
+from kb.extract import borne_out, candidates, choose, compose, load_model, nearness, reordered
 from kb.pipeline import KnowledgeBase
 from kb.question import analyse
 from kb.types import Answer, Filters, Hit, Passage, Source, Turn
@@ -224,3 +225,31 @@ def test_values_that_differ_are_named() -> None:
 def test_values_that_agree_or_are_not_sure_are_not(told: tuple[tuple[str, str, float], ...]) -> None:
     for question in ("How much did it cost?", "Who did it?", "How many has it?", "When does it start?"):
         assert rivals(question, *told) == []
+
+
+def test_the_nearest_in_meaning_of_the_best_sentences_moves_up() -> None:
+    order = np.array([1.0, 3.0, 2.9, -5.0])
+    best = np.array([1, 2])
+    moved = reordered(order, best, np.array([0.2, 0.6]), weight=2.0)
+    assert moved.tolist() == pytest.approx([1.0, 2.6, 3.3, -5.0])
+    assert reordered(order, best, np.array([0.2, 0.6]), weight=0.0).tolist() == order.tolist()
+
+
+def test_a_question_is_nearest_to_the_sentence_that_means_the_same(starter: KnowledgeBase) -> None:
+    text = "The company has its head office in Lyon. The canteen serves soup on Fridays."
+    hit = Hit(Passage("a", 0, 0, len(text), text), Source("A"), 1.0, 1)
+    near = nearness(analyse("Where are the headquarters?"), candidates([hit]), starter.store.embedder.embed)
+    assert near[0] > near[1] + 0.2
+
+
+def test_a_sentence_that_bears_the_question_out_is_told_from_one_that_does_not(
+    starter: KnowledgeBase,
+) -> None:
+    text = "Majestic Labs introduced the Prometheus server in April. The canteen serves soup on Fridays."
+    hit = Hit(Passage("a", 0, 0, len(text), text), Source("A"), 1.0, 1)
+    told, other = (
+        borne_out(analyse("Who introduced the Prometheus server?"), candidate, starter.senses.judge)
+        for candidate in candidates([hit])
+    )
+    assert told.shape == (2,)
+    assert told[0] >= other[0]

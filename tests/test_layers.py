@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
-    *("types", "errors", "settings", "text", "editions", "render", "page"),
+    *("types", "errors", "settings", "text", "phrases", "editions", "render", "page"),
     *("shelf", "catalogue", "postgres", "vectors", "minilm", "embed", "store", "doctor", "holdings", "users"),
     *("backup", "migrate", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh"),
@@ -28,8 +28,21 @@ ORDER = (
 
 # The web desk stands above all of these; its modules likewise import those before them.
 WEB = (
-    *("desk", "source", "draft", "jobs", "intake", "shelf", "ask", "check", "batch", "library"),
-    *("api", "frame", "login", "gate", "metrics", "agents", "memory", "server"),
+    *("desk", "source", "draft", "jobs", "intake", "shelf", "talk", "offers", "feedback", "transcript"),
+    *(
+        "ask",
+        "check",
+        "batch",
+        "library",
+        "api",
+        "frame",
+        "login",
+        "gate",
+        "metrics",
+        "agents",
+        "memory",
+        "server",
+    ),
 )
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
@@ -143,7 +156,10 @@ def test_the_web_desk_is_imported_by_the_app_alone() -> None:
 
 
 def test_rendering_imports_types_only() -> None:
-    assert {module for module in imports(ROOT / "kb/render.py") if top(module) == "kb"} == {"kb.types"}
+    assert {module for module in imports(ROOT / "kb/render.py") if top(module) == "kb"} == {
+        "kb.phrases",
+        "kb.types",
+    }
 
 
 @pytest.mark.parametrize("library", sorted(DOORS))

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 import pytest
 
 from ingest.sync import ingest
-from kb import page, render
+from kb import page, provenance, render
 from kb.editions import correction
+from kb.extract import Candidate, candidates
 from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
 from kb.store import Store
-from kb.types import Answer, CheckReport, Verdict
+from kb.types import Answer, CheckReport, Hit, Passage, Source, Verdict
+from kb.web import talk
 
 WIRE = (
     "The harbour authority closed the old harbour bridge to all lorries on 3 March 2026, the agency reported."
@@ -143,7 +145,7 @@ def test_a_correction_is_shown_with_answers_too(kb: KnowledgeBase) -> None:
     answer = kb.ask("What did our reporter learn about the old harbour bridge from the harbour authority?")
     assert [c.document_id for c in answer.citations] == ["own.md"]
     assert NOTICE in render.answer_text(answer)
-    assert NOTICE in html.unescape(render.reply_html(answer))
+    assert NOTICE in html.unescape(talk.reply_html(answer))
     assert Answer.from_dict(answer.to_dict()).citations == answer.citations
 
 
@@ -175,3 +177,31 @@ def test_values_that_changed_are_told_in_order(kb: KnowledgeBase, claim: str, ve
 def test_what_never_changed_has_no_timeline(kb: KnowledgeBase) -> None:
     assert checked(kb, "The tram to the airport carried 1.2 million passengers in May.").timeline == ()
     assert checked(kb, "The tram to the airport carried 3 million passengers in May.").timeline == ()
+
+
+# ---------------------------------------------------------------------------- sources that differ
+
+
+def told(said: str, published: str | None, text: str, document_id: str) -> tuple[str, Candidate]:
+    source = Source(document_id.title(), published=published)
+    hit = Hit(Passage(document_id, 0, 0, len(text), text), source, 0.5, 1)
+    (candidate,) = candidates([hit])
+    return said, candidate
+
+
+def test_values_that_differ_are_told_oldest_first() -> None:
+    new = told("52 million euros", "2026-05-02", "The repair will cost 52 million euros.", "new")
+    old = told("41 million euros", "2026-03-04T08:00", "The repair will cost 41 million euros.", "old")
+    undated = told("10 euros", None, "A crossing by ferry costs 10 euros for a lorry.", "undated")
+    (changed,) = provenance.differences([new, old])
+    assert [(v.published, v.said, v.title) for v in changed.values] == [
+        ("2026-03-04", "41 million euros", "Old"),
+        ("2026-05-02", "52 million euros", "New"),
+    ]
+    assert changed.over_time
+    (apart,) = provenance.differences([undated, new, old])
+    assert [v.document_id for v in apart.values] == ["old", "new", "undated"]
+    assert not apart.over_time
+    assert provenance.differences([new]) == provenance.differences([]) == ()
+    answer = Answer("?", "answered", differences=(changed, apart))
+    assert Answer.from_dict(answer.to_dict()) == answer

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kb import render
-from kb.types import Answer, CheckReport, Citation, Document, Section, Sentence, Verdict
+from kb.types import Answer, CheckReport, Citation, Difference, Document, Section, Sentence, Value, Verdict
+from kb.web import talk
 from kb.web.draft import checked_html
 
 COST = "What will the repair of the harbour bridge cost?"
@@ -39,7 +40,9 @@ EVENTS = {"data-claim", "data-next", "data-step", "data-edit"} | {
 ATTRIBUTES = EVENTS | {
     *("class", "id", "href", "dir", "role", "type", "value", "tabindex", "target", "rel"),
     *("aria-label", "aria-hidden", "aria-labelledby", "aria-busy", "aria-live"),
-    *("data-pack", "data-sign", "data-place", "hidden", "title"),
+    *("data-pack", "data-sign", "data-place", "hidden", "title", "scope", "datetime"),
+    *("data-n", "data-of", "data-act", "data-export", "data-print", "data-judge", "data-aloud", "data-told"),
+    *("aria-pressed", "for", "maxlength", "autocomplete", "data-to", "data-close"),
 }
 
 
@@ -94,13 +97,17 @@ def every_page(text: str) -> list[str]:
         text, text, text, text, "text/plain", "", text, text, text, text, sections=(Section(text, 1, 0),)
     )
     verdict = Verdict(text, 0, len(text), "supported", 0.5, text, answer.citations)
+    values = (Value("2026-04-28", text, text, text), Value(f"2026-04-29 {text}", text, "another", text))
+    differing = replace(answer, differences=(Difference(values),), notices=(text,), model=text)
     return [
-        render.conversation_html(
-            [answer, Answer(text, "not_found", hits=hits), Answer(text, "error", error=text)]
+        talk.conversation_html(
+            [differing, Answer(text, "error", error=text), Answer(text, "not_found", hits=hits)],
+            talk.Around(text, [text]),
         ),
+        talk.told_html({"row": text}),
         render.document_html(document, 0, len(text)),
         checked_html(CheckReport(text, (verdict,))),
-        render.welcome_html([text], 3),
+        talk.welcome_html([text], 3),
         render.panel_html(render.problem_html(text)),
         render.footer_html(3, text),
     ]
@@ -140,9 +147,9 @@ def test_markers_become_links_between_sentences_only() -> None:
 
 def test_a_source_does_not_repeat_what_the_answer_says_word_for_word() -> None:
     answer = FakeLibrary().ask(COST)
-    assert "<q " not in render.reply_html(answer)
+    assert "<q " not in talk.reply_html(answer)
     reworded = replace(answer, sentences=tuple(replace(s, text="Other words.") for s in answer.sentences))
-    assert render.reply_html(reworded).count("<q ") == len(answer.citations)
+    assert talk.reply_html(reworded).count("<q ") == len(answer.citations)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +270,7 @@ def test_the_terminal_is_not_driven_by_a_document() -> None:
 
 def test_an_error_is_its_sentence() -> None:
     assert render.answer_text(Answer("?", "error", error="Type a question.")) == "Type a question."
-    assert "Type a question." in render.reply_html(Answer("?", "error", error="Type a question."))
+    assert "Type a question." in talk.reply_html(Answer("?", "error", error="Type a question."))
 
 
 def test_verdicts_for_the_terminal_and_the_page() -> None:
@@ -316,17 +323,17 @@ def test_copied_text_carries_its_sources() -> None:
         f"{COST}\n\n{answer.text}\n\n[1] The harbour bridge, The Quay, Ada Lund, 28 April 2026"
     )
     assert "https://quay.example/bridge?a=1&b=2" in copied
-    assert html.escape(copied) in render.conversation_html([answer])
+    assert html.escape(copied) in talk.conversation_html([answer])
 
 
 def test_while_an_answer_grows_there_is_nothing_to_copy() -> None:
-    growing = render.conversation_html([Answer("Why?", "answered")], busy=True)
+    growing = talk.conversation_html([Answer("Why?", "answered")], busy=True)
     assert 'aria-busy="true"' in growing
     assert "data-copy" not in growing
 
 
 def test_an_empty_library_says_how_to_fill_it() -> None:
-    assert "kbqa ingest FOLDER" in render.welcome_html([], 0)
+    assert "kbqa ingest FOLDER" in talk.welcome_html([], 0)
 
 
 def test_a_passage_is_shown_from_below_its_heading() -> None:

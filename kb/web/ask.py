@@ -1,56 +1,51 @@
 """The Ask tab: a conversation in which every citation opens its source.
 
-``kb.render`` writes the HTML (and escapes all of it), and one Gradio component shows the conversation.
-What a visitor asked lives in the session of that visitor alone.
+``kb.web.talk`` writes the HTML, and one Gradio component shows the conversation. What a visitor asked lives
+in the session of that visitor, and in the visitor's browser; what a visitor says of an answer is kept beside
+the knowledge base, without a name.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from kb import render
+from kb import phrases, render
 from kb.types import EXTRACTIVE, Answer, Turn
-from kb.web.desk import QUIET, footer, replying, sent
+from kb.web import feedback
+from kb.web.desk import QUIET, explained, footer, replying, sent
+from kb.web.draft import DOWNLOAD_JS, download_html
+from kb.web.offers import Offers
 from kb.web.source import OPEN_JS, SHOW_QUOTE_JS, Shown, open_place, panel
+from kb.web.talk import Around, conversation_html, dock_html, told_html, welcome_html
+from kb.web.transcript import FORMATS, transcript
 
 if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
 
 EXAMPLES = 5
+NEXT = 2
+MOST_AT_ONCE = 20  # questions of a conversation that is asked again
+MARKERS = re.compile(r"(?:\s*\[\d+\])+")
 REDRAWN_S = 0.05  # the conversation is drawn no more often than this while a model writes
 
 Past = tuple[Answer, ...]
+Step = tuple[Any, Past, Any]  # the conversation, its answers, and the content of the question box
 
-# The links and buttons inside the conversation are plain HTML. This turns a click on one into an event
-# with what the server needs to know, and follows the newest question as the conversation grows.
-CONVERSATION_JS = """
-const calm = matchMedia('(prefers-reduced-motion: reduce)');
-element.addEventListener('click', (event) => {
-  const example = event.target.closest('[data-question]');
-  if (example) trigger('example', {question: example.dataset.question});
-  const copy = event.target.closest('[data-copy]');
-  if (copy) {
-    const done = () => { copy.textContent = 'Copied'; };
-    if (navigator.clipboard) navigator.clipboard.writeText(copy.dataset.copy).then(done);
-    else {  // plain http on another host than this one
-      const area = Object.assign(document.createElement('textarea'), {value: copy.dataset.copy});
-      document.body.append(area); area.select(); document.execCommand('copy'); area.remove(); done();
-    }
-  }
-});
-let shown = 0;
-watch('value', () => {
-  const exchanges = element.querySelectorAll('.exchange');
-  const behavior = calm.matches ? 'auto' : 'smooth';
-  if (exchanges.length > shown) exchanges[exchanges.length - 1].scrollIntoView({block: 'start', behavior});
-  shown = exchanges.length;
-});
-"""
+# What the page's script says and does: kb/web/ask.js, with the words that it needs.
+ASK_JS = (
+    "const SAY = "
+    + json.dumps({name: word for name, word in vars(phrases).items() if name.isupper()})
+    + ";\n"
+    + resources.files("kb.web").joinpath("ask.js").read_text("utf-8")
+)
 
 
 class Ask:
@@ -58,46 +53,118 @@ class Ask:
 
     def __init__(self, kb: KnowledgeBase) -> None:
         self.kb = kb
+        self.offers = Offers(kb)
+
+    def blank(self) -> str:
+        """The page before the first question, with room for what will be offered."""
+        return welcome_html(self.offers.unchecked(EXAMPLES), self.kb.info()["documents"], checked=False)
 
     def welcome(self) -> str:
         """The page before the first question."""
-        return render.welcome_html(self.kb.key_questions(EXAMPLES), self.kb.info()["documents"])
+        return welcome_html(self.offers.to_begin_with(EXAMPLES), self.kb.info()["documents"])
+
+    def dock(self) -> str:
+        """The row below the question."""
+        return dock_html(footer(self.kb))
 
     def arrive(self, past: Past) -> tuple[Any, str]:
-        """Welcome and footer as they are when the page is loaded, not when the server was started."""
-        return gr.skip() if past else self.welcome(), footer(self.kb)
+        """Welcome and dock as they are when the page is loaded, not when the server was started."""
+        return gr.skip() if past else self.welcome(), self.dock()
 
-    def answer(self, question: str, past: Past) -> Iterator[tuple[Any, Past, Any]]:
+    def answer(self, question: str, past: Past) -> Iterator[Step]:
         """Yield the conversation, its answers and the content of the question box, as the answer grows."""
         question = question.strip()
         if not question:
             yield gr.skip(), past, gr.skip()
             return
-        yield render.conversation_html((*past, Answer(question, "answered")), busy=True), past, ""
-        answer, drawn = Answer(question, "error"), 0.0
+        answer, drawn = Answer(question, "answered"), 0.0
+        yield self._drawn((*past, answer), busy=True), (*past, stopped(answer)), ""
         for answer in replying(self.kb, question, turns(past)):
             if answer.model != EXTRACTIVE and time.monotonic() - drawn > REDRAWN_S:
                 drawn = time.monotonic()
-                yield render.conversation_html((*past, answer), busy=True), past, gr.skip()
+                yield self._drawn((*past, answer), busy=True), (*past, stopped(answer)), gr.skip()
         for part in growing(answer) if answer.model == EXTRACTIVE else ():
-            yield render.conversation_html((*past, part), busy=True), past, gr.skip()
+            yield self._drawn((*past, part), busy=True), (*past, stopped(part)), gr.skip()
         now = (*past, answer)
-        yield render.conversation_html(now), now, question if answer.status == "error" else gr.skip()
+        yield self._drawn(now), now, question if answer.status == "error" else gr.skip()
 
-    def example(self, past: Past, chosen: gr.EventData) -> Iterator[tuple[Any, Past, Any]]:
-        """The same for a question that was clicked instead of typed."""
-        yield from self.answer(str(sent(chosen).get("question", "")), past)
+    def chosen(self, past: Past, event: gr.EventData) -> Iterator[Step]:
+        """The same for questions that were clicked, or came with the address, one after the other."""
+        asked = sent(event).get("questions")
+        questions = [q for q in asked if isinstance(q, str)] if isinstance(asked, list) else []
+        for question in questions[:MOST_AT_ONCE]:
+            for step in self.answer(question, past):
+                yield step
+            past = step[1]
+
+    def redo(self, past: Past, event: gr.EventData) -> Iterator[Step]:
+        """Ask one of the questions again, in other words if it was edited; what came after it goes."""
+        n, question = exchange(past, event), sent(event).get("question")
+        if n is None:
+            yield gr.skip(), past, gr.skip()
+            return
+        asked = question if isinstance(question, str) and question.strip() else past[n].question
+        yield from self.answer(asked, past[:n])
+
+    def stop(self, past: Past) -> Step:
+        """What is there so far: while an answer grows, the answers hold what is left if it is stopped."""
+        return self._drawn(past) if past else self.welcome(), past, gr.skip()
 
     def source(self, past: Past, place: gr.EventData) -> str:
         """The document at a citation of one of the answers or of the closest passages."""
         return open_place(self.kb, place, shown(past))
 
+    def judge(self, past: Past, event: gr.EventData) -> str:
+        """Keep what a visitor says of an answer; tell the page the row and whether it is kept here."""
+        told, n = sent(event), exchange(past, event)
+        if n is None or told.get("judged") not in feedback.KINDS:
+            return ""
+        row = feedback.as_case(past[n], turns(past[:n]), told["judged"], str(told.get("note", "")))
+        kept = feedback.keep(self.kb.settings.kb, row)
+        return told_html({"n": n + 1, "kept": kept, "row": row})
+
+    def export(self, past: Past, event: gr.EventData) -> str:
+        """One answer, or all, as a file of the kind that was asked for."""
+        told, n = sent(event), exchange(past, event)
+        chosen, suffix = past if n is None else past[n : n + 1], str(told.get("suffix"))
+        if not chosen or suffix not in FORMATS:
+            return ""
+        try:
+            made = transcript(chosen, self.kb.info(), self.kb.documents(), suffix)
+        except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
+            return render.problem_html(explained(error))
+        name = phrases.FILE_CONVERSATION if n is None else phrases.FILE_ANSWER
+        return download_html(f"{name}{suffix}", made)
+
     def clear(self) -> tuple[str, Past, str, str]:
         """The welcome, no answers, an empty question box and no open document."""
         return self.welcome(), (), "", ""
 
+    def _drawn(self, past: Past, *, busy: bool = False) -> str:
+        asked = [answer.question for answer in past]
+        offered = (
+            () if busy or past[-1].status == "error" else self.offers.to_go_on_with(past[-1], asked, NEXT)
+        )
+        return conversation_html(past, Around(self.kb.info()["newest"], offered), busy=busy)
 
-def turns(past: Past) -> list[Turn]:
+
+def exchange(past: Past, event: gr.EventData) -> int | None:
+    """Which of the answers an event is about; it says so counted from 1."""
+    n = sent(event).get("n")
+    return n - 1 if isinstance(n, int) and 1 <= n <= len(past) else None
+
+
+def stopped(answer: Answer) -> Answer:
+    """What is left of an answer that is stopped here: the sentences that were held against their sources."""
+    said = [sentence for sentence in answer.sentences if sentence.citations]
+    if not said or not answer.citations:
+        return Answer(answer.question, "error", error=phrases.STOPPED)
+    markers = MARKERS.match(answer.text, said[-1].end)
+    text = answer.text[: markers.end() if markers else said[-1].end]
+    return replace(answer, text=text, sentences=tuple(said), notices=(*answer.notices, phrases.STOPPED))
+
+
+def turns(past: Sequence[Answer]) -> list[Turn]:
     """Earlier questions and answers, as ``KnowledgeBase.ask`` takes its history."""
     return [
         turn
@@ -121,7 +188,7 @@ def growing(answer: Answer) -> Iterator[Answer]:
     for count in range(1, len(answer.sentences)):
         said = answer.sentences[:count]
         text = answer.text[: said[-1].end]
-        yield replace(answer, text=text, sentences=said, citations=(), hits=(), notices=())
+        yield replace(answer, text=text, sentences=said, citations=(), hits=(), notices=(), differences=())
 
 
 def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
@@ -131,31 +198,42 @@ def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
     with gr.Row(elem_classes="desk"):
         with gr.Column(elem_id="chat", elem_classes="main-column", min_width=280):
             conversation = gr.HTML(
-                asking.welcome(),
+                asking.blank(),
                 elem_id="conversation",
-                js_on_load=OPEN_JS + CONVERSATION_JS,
+                js_on_load=OPEN_JS + ASK_JS,
                 apply_default_css=False,
             )
             with gr.Row(elem_id="asking"):
                 box = gr.Textbox(
-                    label="Your question",
-                    placeholder="Ask a question",
+                    label=phrases.QUESTION,
+                    placeholder=phrases.PLACEHOLDER,
                     show_label=False,
                     max_lines=6,
                     autofocus=True,
-                    submit_btn="Ask",
+                    submit_btn=phrases.ASK,
+                    stop_btn=phrases.STOP,
                     elem_id="question",
                     html_attributes=gr.InputHTMLAttributes(spellcheck=True, autocomplete="off"),
                 )
-                fresh = gr.Button("Clear", size="sm", elem_id="clear", min_width=64)
-            colophon = gr.HTML(footer(kb), elem_classes="footer", js_on_load=None, apply_default_css=False)
+            dock = gr.HTML(asking.dock(), elem_id="dock", js_on_load=None, apply_default_css=False)
+            told = gr.HTML("", elem_id="told", js_on_load=TOLD_JS, apply_default_css=False)
+            download = gr.HTML("", js_on_load=DOWNLOAD_JS, apply_default_css=False)
         with gr.Column(elem_classes="beside", min_width=280):
             source = panel(elem_id="source")
 
-    page.load(asking.arrive, [past], [conversation, colophon], **QUIET)
     growing_page = [conversation, past, box]
-    asked = box.submit(asking.answer, [box, past], growing_page, **QUIET)
-    chosen = conversation.example(asking.example, [past], growing_page, **QUIET)
-    fresh.click(asking.clear, None, [*growing_page, source], cancels=[asked, chosen], **QUIET)
+    page.load(asking.arrive, [past], [conversation, dock], **QUIET)
+    running = [
+        box.submit(asking.answer, [box, past], growing_page, **QUIET),
+        conversation.ask(asking.chosen, [past], growing_page, **QUIET),
+        conversation.redo(asking.redo, [past], growing_page, **QUIET),
+    ]
+    box.stop(asking.stop, [past], growing_page, cancels=running, **QUIET)
+    conversation.new(asking.clear, None, [*growing_page, source], cancels=running, **QUIET)
+    conversation.judge(asking.judge, [past], told, **QUIET)
+    conversation.export(asking.export, [past], download, **QUIET)
     opened = conversation.source(asking.source, [past], source, queue=False, **QUIET)
     opened.then(None, js=SHOW_QUOTE_JS)
+
+
+TOLD_JS = "watch('value', () => window.kbqaTold(element));\n"

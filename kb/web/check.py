@@ -20,7 +20,7 @@ from kb.errors import KBError
 from kb.pack import FORMATS, pack
 from kb.types import CheckReport, Filters
 from kb.web.desk import QUIET, explained, filters_of, footer, judging, sent
-from kb.web.draft import checked_html, download_html
+from kb.web.draft import DOWNLOAD_JS, checked_html, download_html
 from kb.web.source import OPEN_JS, SHOW_QUOTE_JS, Shown, open_place, panel
 
 if TYPE_CHECKING:
@@ -78,19 +78,6 @@ watch('value', () => {
   if (worst && !chosen) scrollTo(0, 0);
   if (!worst) chosen = 0;
   else choose(chosen || Number(worst.dataset.claim), false);
-});
-"""
-
-DOWNLOAD_JS = """
-watch('value', () => {
-  const file = element.querySelector('.download');
-  if (!file) return;
-  const content = Uint8Array.from(atob(file.dataset.content), (letter) => letter.charCodeAt(0));
-  const link = Object.assign(document.createElement('a'), {download: file.dataset.name});
-  link.href = URL.createObjectURL(new Blob([content], {type: 'application/octet-stream'}));
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-  file.remove();
 });
 """
 

@@ -31,6 +31,20 @@ PACKS = {
     ".json": "JSON",
     ".jsonld": "ClaimReview",
 }
+# Hands the file of ``download_html`` to the browser.
+DOWNLOAD_JS = """
+watch('value', () => {
+  const file = element.querySelector('.download');
+  if (!file) return;
+  const content = Uint8Array.from(atob(file.dataset.content), (letter) => letter.charCodeAt(0));
+  const link = Object.assign(document.createElement('a'), {download: file.dataset.name});
+  link.href = URL.createObjectURL(new Blob([content], {type: 'application/octet-stream'}));
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  file.remove();
+});
+"""
+
 SIGNS = {"contradicted": "✗", "not_found": "?", "supported": "✓", "left": "–"}
 
 

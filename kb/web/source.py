@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from kb import render
+from kb import phrases, render
 from kb.errors import KBError
 from kb.types import Document
 from kb.web.desk import sent
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Document id, start and end of what a visitor was shown, and the words that stood there.
 Shown = Mapping[tuple[str, int, int], str]
 
-CHANGED = "This document has changed since the answer was given. Ask again to see what it says now."
+NEAR = 20_000  # characters before and after a quote that are shown at first; a book would take seconds
 
 # A click on whatever carries data-doc, inside an HTML component, becomes the event "source".
 OPEN_JS = """
@@ -31,20 +31,61 @@ element.addEventListener('click', (event) => {
   if (!place) return;
   event.preventDefault();
   window.kbqaOpener = place;
-  const {doc, start, end} = place.dataset;
-  trigger('source', {document: doc, start: Number(start), end: Number(end)});
+  const {doc, start, end, whole} = place.dataset;
+  trigger('source', {document: doc, start: Number(start), end: Number(end), whole: whole !== undefined});
 });
 """
 
+# Which link opened the panel tells which sources stand beside it: those of the same answer or verdict. What
+# redraws the conversation puts another link in its place, found by where it leads.
 PANEL_JS = """
+const opener = () => {
+  const was = window.kbqaOpener;
+  if (!was || was.isConnected) return was;
+  const {doc, start, end} = was.dataset;
+  return [...document.querySelectorAll('[data-doc]')].find((one) => one.checkVisibility() &&
+    one.dataset.doc === doc && one.dataset.start === start && one.dataset.end === end);
+};
 const close = () => {
+  const back = opener();
   element.querySelector('.panel').remove();  // at once: what it hid can take the focus
   trigger('close');
-  if (window.kbqaOpener && window.kbqaOpener.isConnected) window.kbqaOpener.focus();
+  if (back) back.focus();
 };
-element.addEventListener('click', (event) => { if (event.target.closest('[data-close]')) close(); });
+const beside = () => {
+  const from = opener(), near = from && from.closest('.exchange, .verdict, tr, article');
+  const links = near ? [...near.querySelectorAll('.cite[data-doc], .closest [data-doc]')] : [];
+  const place = (one) => one.dataset.doc + one.dataset.start;
+  const all = links.filter((one, at) => at === links.findIndex((other) => place(other) === place(one)));
+  return {all, at: all.findIndex((one) => place(one) === place(from))};
+};
+watch('value', () => {
+  const {all, at} = beside();
+  if (at < 0 || !element.querySelector('.panel-name')) return;
+  element.querySelector('.panel-name').textContent =
+    element.querySelector('.panel-bar').dataset.of.replace('{n}', at + 1).replace('{total}', all.length);
+  for (const step of element.querySelectorAll('.step')) {
+    step.hidden = all.length < 2;
+    step.disabled = !all[at + Number(step.dataset.to)];
+  }
+});
+element.addEventListener('click', (event) => {
+  if (event.target.closest('[data-close]')) close();
+  const step = event.target.closest('[data-to]');
+  if (step) {
+    const {all, at} = beside();
+    all[at + Number(step.dataset.to)].click();
+  }
+  if (event.target.closest('[data-whole]')) {
+    const from = opener();
+    from.dataset.whole = '';
+    from.click();
+    delete from.dataset.whole;
+  }
+});
 document.addEventListener('keydown', (event) => {
-  if (event.key === 'Escape' && element.checkVisibility() && element.querySelector('.panel')) close();
+  if (event.key !== 'Escape' || event.defaultPrevented) return;
+  if (element.checkVisibility() && element.querySelector('.panel')) close();
 });
 """
 
@@ -67,14 +108,15 @@ def open_place(kb: KnowledgeBase, place: gr.EventData, shown: Shown) -> str:
     asked = sent(place)
     document_id, start, end = asked.get("document"), asked.get("start"), asked.get("end")
     if not (isinstance(document_id, str) and isinstance(start, int) and isinstance(end, int)):
-        return render.panel_html(render.problem_html("This link does not name a passage."))
+        return render.panel_html(render.problem_html(phrases.NO_PLACE))
     try:
         document = kb.document(document_id)
     except KBError as error:
         return render.panel_html(render.problem_html(str(error)))
     if not still_there(document, start, end, shown):
-        return render.panel_html(render.problem_html(CHANGED))
-    return render.panel_html(render.document_html(document, start, end))
+        return render.panel_html(render.problem_html(phrases.SOURCE_CHANGED))
+    near = None if asked.get("whole") is True else NEAR
+    return render.panel_html(render.document_html(document, start, end, near))
 
 
 def still_there(document: Document, start: int, end: int, shown: Shown) -> bool:

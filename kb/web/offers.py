@@ -1,0 +1,89 @@
+"""Questions to offer: taken from the documents, and asked before they are shown, so each has an answer.
+
+What is found out holds for one generation of the library, and is found out when it is first needed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from kb.errors import KBError
+from kb.suggest import suggest
+from kb.text import content_words
+from kb.types import Answer, DocumentSummary
+
+if TYPE_CHECKING:
+    from kb.pipeline import KnowledgeBase
+
+CANDIDATES = 200
+DRAFTED_FROM = 20  # documents, the newest, where none asks a question of its own
+TRIES = 4  # questions asked to find one that goes with another; a visitor is waiting
+
+
+class Offers:
+    """What may be offered of one knowledge base, to all visitors alike."""
+
+    def __init__(self, kb: KnowledgeBase) -> None:
+        self._kb = kb
+        self._lock = threading.Lock()
+        self._library: object = None
+        self._candidates: list[str] = []
+        self._answerable: dict[str, bool] = {}
+
+    def unchecked(self, limit: int) -> list[str]:
+        """What will most likely be offered: at once, and not to be shown."""
+        return self._known()[:limit]
+
+    def to_begin_with(self, limit: int) -> list[str]:
+        """Answerable questions to begin with, one from each document before a second from any."""
+        return list(islice(filter(self._answers, self._known()), limit))
+
+    def to_go_on_with(self, answer: Answer, asked: Collection[str], limit: int) -> list[str]:
+        """Answerable questions near to one that was asked: of the passages found, then of like words."""
+        known = {question.casefold() for question in asked}
+        near = (question for question in self._near(answer) if question.casefold() not in known)
+        return list(islice(filter(self._answers, islice(near, TRIES)), limit))
+
+    def _near(self, answer: Answer) -> Iterator[str]:
+        sections = (hit.passage.section or "" for hit in answer.hits)
+        found = dict.fromkeys(section for section in sections if section.rstrip().endswith("?"))
+        stems = {word.stem for word in content_words(answer.question)}
+        alike = {q: len(stems & {word.stem for word in content_words(q)}) for q in self._known()}
+        yield from found
+        yield from sorted((q for q in alike if alike[q] and q not in found), key=lambda q: -alike[q])
+
+    def _known(self) -> list[str]:
+        info = self._kb.info()
+        library = info.get("generation"), info["documents"]
+        with self._lock:
+            if self._library != library:
+                self._library, self._answerable = library, {}
+                self._candidates = self._kb.key_questions(CANDIDATES) or self._drafted()
+            return self._candidates
+
+    def _drafted(self) -> list[str]:
+        newest = sorted(self._kb.documents(), key=lambda d: d.published or "", reverse=True)
+        few = _Few(self._kb, newest[:DRAFTED_FROM])
+        return [row["question"] for row in suggest(few, CANDIDATES)]
+
+    def _answers(self, question: str) -> bool:
+        if question not in self._answerable:
+            try:
+                self._answerable[question] = self._kb.ask(question).status == "answered"
+            except KBError:  # the visitor's own question will tell what is wrong
+                return False
+        return self._answerable[question]
+
+
+class _Few:
+    """Some documents of a knowledge base, to draft questions from."""
+
+    def __init__(self, kb: KnowledgeBase, documents: Sequence[DocumentSummary]) -> None:
+        self._documents = list(documents)
+        self.document = kb.document
+
+    def documents(self) -> list[DocumentSummary]:
+        return self._documents
