@@ -165,7 +165,7 @@ def test_titles_and_lone_headings_are_no_candidates() -> None:
 def test_nothing_to_read_is_a_refusal() -> None:
     from kb.extract import Reading
 
-    answer = compose(analyse("Who?"), Reading((), (), (), (), 0.0), (), load_model())
+    answer = compose(analyse("Who?"), Reading((), (), (), (), 0.0, 0.0), (), load_model())
     assert (answer.status, answer.confidence) == ("not_found", 1.0)
 
 
@@ -175,7 +175,7 @@ def test_an_answer_from_a_faq_is_the_whole_answer() -> None:
     body = "What drives the plant?\nSteam drives it. Coal makes the steam. It is old."
     found = candidates([hit(body, section="What drives the plant?")])
     ranked = tuple(found[1:] + found[:1])
-    reading = Reading(ranked, (3.0, 1.0, 0.5), ("",) * 3, (0.0,) * 3, 0.9, own_answer=True)
+    reading = Reading(ranked, (3.0, 1.0, 0.5), ("",) * 3, (0.0,) * 3, 0.9, 0.9, own_answer=True)
     chosen = choose(analyse("What drives the plant?"), reading)
     assert [c.text for c in chosen] == ["Steam drives it.", "Coal makes the steam.", "It is old."]
 
@@ -189,7 +189,12 @@ def rivals(question: str, *told: tuple[str, str, float]) -> list[str]:
 
     found = tuple(candidates([hit(text, document_id=f"d{n}") for n, (text, _, _) in enumerate(told)]))
     reading = Reading(
-        found, (0.0,) * len(found), tuple(t for _, t, _ in told), tuple(trust for _, _, trust in told), 0.9
+        found,
+        (0.0,) * len(found),
+        tuple(t for _, t, _ in told),
+        tuple(trust for _, _, trust in told),
+        answerable=0.9,
+        right=0.9,
     )
     return [value for value, _ in disagreements(analyse(question), reading)]
 
@@ -245,11 +250,10 @@ def test_a_question_is_nearest_to_the_sentence_that_means_the_same(starter: Know
 def test_a_sentence_that_bears_the_question_out_is_told_from_one_that_does_not(
     starter: KnowledgeBase,
 ) -> None:
-    text = "Majestic Labs introduced the Prometheus server in April. The canteen serves soup on Fridays."
-    hit = Hit(Passage("a", 0, 0, len(text), text), Source("A"), 1.0, 1)
-    told, other = (
-        borne_out(analyse("Who introduced the Prometheus server?"), candidate, starter.senses.judge)
-        for candidate in candidates([hit])
+    def said(text: str) -> float:
+        (candidate,) = candidates([Hit(Passage("a", 0, 0, len(text), text), Source("A"), 1.0, 1)])
+        return borne_out(analyse("Who introduced the Prometheus server?"), candidate, starter.senses.judge)
+
+    assert said("Majestic Labs introduced the Prometheus server.") > said(
+        "The canteen serves soup on Fridays."
     )
-    assert told.shape == (2,)
-    assert told[0] >= other[0]
