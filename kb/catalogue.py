@@ -420,11 +420,6 @@ class Catalogue:
             for row in rows
         ]
 
-    def texts(self) -> Iterator[tuple[str, str]]:
-        """The ids and texts of all live documents, one after the other."""
-        for (key,) in self._rows("SELECT key FROM documents WHERE live = 1 ORDER BY id"):
-            yield from self._rows("SELECT id, text FROM documents WHERE key = ? AND live = 1", (key,))
-
     def origin_hash(self, origin: str) -> str | None:
         """The content hash under which a file or URL was last ingested."""
         row = next(iter(self._rows("SELECT content_hash FROM origins WHERE origin = ?", (origin,))), None)

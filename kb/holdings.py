@@ -1,16 +1,15 @@
-"""What a knowledge base holds, document by document: copies, what is odd about one, lists and counts of them.
+"""What a knowledge base holds, document by document: what is odd about one, lists and counts of them.
 
-Nothing here reads a file or the catalogue: summaries and texts are handed in.
+Nothing here reads a file or the catalogue: summaries are handed in.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from itertools import combinations
 from typing import Literal
 
 from kb.doctor import OLDEST
@@ -19,12 +18,6 @@ from kb.types import DocumentSummary
 Order = Literal["newest", "oldest", "title", "publisher", "passages"]
 Only = Literal["all", "copies", "problems"]
 
-SAME = 0.8
-"""Of the text of the shorter of two documents, the share in lines of the other that makes them copies."""
-TELLING = 40
-"""Characters that a line has to have: "By our correspondent" stands in many articles."""
-COMMON = 20
-"""A line that more documents have than these is no sign of a copy either."""
 SHORT = 80
 MONTHS_SHOWN = 36
 _DATE = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2]))?(?!\d)")
@@ -32,10 +25,9 @@ _DATE = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2]))?(?!\d)")
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A document of the library: the ids of those with nearly the same text, and what is odd about it."""
+    """A document of the library, and what is odd about it."""
 
     document: DocumentSummary
-    copies: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -49,12 +41,9 @@ class View:
     order: Order = "newest"
 
 
-def holdings(
-    summaries: Iterable[DocumentSummary], texts: Iterable[tuple[str, str]], today: date
-) -> list[Holding]:
-    """All documents with what is to be said of each; ``texts`` are (id, text) of the same documents."""
-    copies = _copies(texts)
-    return [Holding(s, tuple(sorted(copies.get(s.id, ()))), tuple(problems(s, today))) for s in summaries]
+def holdings(summaries: Iterable[DocumentSummary], today: date) -> list[Holding]:
+    """All documents with what is to be said of each."""
+    return [Holding(summary, tuple(problems(summary, today))) for summary in summaries]
 
 
 def problems(document: DocumentSummary, today: date) -> list[str]:
@@ -70,6 +59,8 @@ def problems(document: DocumentSummary, today: date) -> list[str]:
         found.append("It names no publisher.")
     if document.characters < SHORT:
         found.append("It has hardly any text.")
+    if document.correction:
+        found.append("It carries a correction.")
     return found
 
 
@@ -80,7 +71,7 @@ def chosen(held: Iterable[Holding], view: View) -> list[Holding]:
         one
         for one in held
         if (not view.publisher or one.document.publisher == view.publisher)
-        and (view.only != "copies" or one.copies)
+        and (view.only != "copies" or one.document.copies)
         and (view.only != "problems" or one.problems)
         and all(word in _known(one.document) for word in wanted)
     ]
@@ -124,31 +115,6 @@ def by_publisher(held: Iterable[Holding], most: int = 8) -> list[tuple[str, int]
 def _known(document: DocumentSummary) -> str:
     known = (document.title, document.publisher, document.author, document.published, document.id)
     return " ".join(filter(None, known)).casefold()
-
-
-def _copies(texts: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
-    """For each document that has any, the ids of its copies."""
-    sizes: dict[str, int] = {}
-    holders: dict[int, list[str]] = defaultdict(list)
-    lengths: dict[int, int] = {}
-    for document_id, text in texts:
-        lines = {" ".join(line.split()).casefold() for line in text.split("\n")}
-        telling = {hash(line): len(line) for line in lines if len(line) >= TELLING}
-        sizes[document_id] = sum(telling.values())
-        lengths |= telling
-        for line in telling:
-            holders[line].append(document_id)
-    shared: Counter[tuple[str, str]] = Counter()
-    for line, found in holders.items():
-        if 1 < len(found) <= COMMON:
-            for pair in combinations(found, 2):
-                shared[pair] += lengths[line]
-    copies: dict[str, set[str]] = defaultdict(set)
-    for (one, other), size in shared.items():
-        if size >= SAME * min(sizes[one], sizes[other]):
-            copies[one].add(other)
-            copies[other].add(one)
-    return copies
 
 
 def publishers(held: Sequence[Holding]) -> list[str]:

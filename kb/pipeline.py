@@ -10,7 +10,6 @@ Safe to share among threads. A question always sees what other processes ingeste
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -401,14 +400,13 @@ class KnowledgeBase:
 
     def passages(self, document_id: str) -> list[Passage]:
         """The passages of a document, in order; none for an unknown id."""
-        return self.store.catalogue.neighbours(document_id, 0, sys.maxsize)
+        return [stored.passage for stored in self.store.catalogue.passages_of(document_id)]
 
     def holdings(self) -> list[Holding]:
-        """All documents by id, each with its copies and what is odd about it."""
+        """All documents by id, each with what is odd about it."""
         generation = self.store.catalogue.generation()
         if self._holdings[0] != generation:
-            texts = self.store.catalogue.texts()
-            self._holdings = (generation, holdings(self.documents(), texts, date.today()))
+            self._holdings = (generation, holdings(self.documents(), date.today()))
         return self._holdings[1]
 
     def remove(self, document_ids: Sequence[str]) -> int:

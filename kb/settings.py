@@ -33,11 +33,11 @@ class Settings:
     ``vectors``: address of a Chroma server (``http://``) for its vector index. ``embedder``: ``minilm``,
     ``sentence-transformers:NAME`` or ``langchain:PROVIDER:MODEL``. ``cache``: folder for the prepared model,
     shared by knowledge bases. ``top``: passages reported with an answer. ``host`` and ``port``: where the
-    web app listens. Of what is uploaded there, ``upload_rows`` of a list,
-    ``upload_files`` documents at once and ``upload_megabytes`` a file are the most that is taken, and
-    ``upload_days`` is how long lists and their answers are kept. ``private_urls``: whether
-    pages of this machine and of private networks may be fetched. ``fast_reading``: passages are read in half
-    the time, and rounded more; about one answer in twenty-five differs, mostly in a further sentence.
+    web app listens. Of what is uploaded there, ``upload_rows`` of a list, ``upload_files`` documents at once
+    and ``upload_megabytes`` a file are the most that is taken, and ``upload_days`` is how long lists and
+    their answers are kept. ``private_urls``: whether pages of this machine and of private networks may be
+    fetched. ``fast_reading``: passages are read in half the time, and rounded more; about one answer in
+    twenty-five differs, mostly in a further sentence.
 
     For a page that others reach: ``hosts`` are the names it goes by, besides this machine's own, with commas
     between; ``rate`` is how many requests a minute a client may send that cost work (this machine itself is

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import socket
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -198,8 +197,8 @@ class Writer:
     def _removed(self, document_id: str) -> Removed:
         document = self._catalogue.document(document_id)
         origin = self._catalogue.origin_of(document_id) or document.source
-        passages = self._catalogue.neighbours(document_id, 0, sys.maxsize)
-        return Removed(origin, self._catalogue.origin_hash(origin), document, tuple(passages))
+        passages = tuple(stored.passage for stored in self._catalogue.passages_of(document_id))
+        return Removed(origin, self._catalogue.origin_hash(origin), document, passages)
 
     def _write(
         self,

@@ -215,8 +215,7 @@ class FakeLibrary:
         return [hit.passage for hit in self.search("", filters=Filters(document_ids=(id,)), top=1_000)]
 
     def holdings(self) -> list[Holding]:
-        texts = [(d.id, d.text) for d in self._documents.values()]
-        return holdings(self.documents(), texts, date(2026, 6, 1))
+        return holdings(self.documents(), date(2026, 6, 1))
 
     def change(self, changed: Document) -> None:
         self._documents[changed.id] = changed

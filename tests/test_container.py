@@ -19,8 +19,7 @@ from kb.cli import cli
 from kb.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-ELSEWHERE = {"vectors"}  # settings of a Chroma server; empty ones do not count
-SETTINGS = {field.name for field in fields(Settings)} | ELSEWHERE
+SETTINGS = {field.name for field in fields(Settings)}
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -46,7 +45,8 @@ def test_the_image_has_all_that_the_package_is_made_of() -> None:
     text = (ROOT / "pyproject.toml").read_text()
     assert 'include = ["kb*", "ingest*"]' in text
     assert 'py-modules = ["app"]' in text
-    assert re.search(r"^mcp = \[", text, re.MULTILINE)  # the extra that the image installs
+    extras = re.findall(r"'\.\[(.*)\]'", (ROOT / "Dockerfile").read_text())[0].split(",")
+    assert all(re.search(rf"^{extra} = \[", text, re.MULTILINE) for extra in extras)
 
 
 def test_nothing_runs_as_root() -> None:

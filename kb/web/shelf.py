@@ -127,8 +127,8 @@ def _open(document_id: str, words: str) -> str:
 
 def _notes(one: Holding) -> str:
     notes = list(one.problems)
-    if one.copies:
-        notes.append(f"Nearly the same text as {count(len(one.copies), 'other document')}.")
+    if one.document.copies:
+        notes.append(f"Nearly the same text as {count(len(one.document.copies), 'other document')}.")
     return "".join(f'<span class="note">{escape(note)}</span>' for note in notes)
 
 
@@ -163,7 +163,7 @@ def document_html(
         else ""
     )
     problems = "".join(f'<p class="note">{escape(problem)}</p>' for problem in held.problems)
-    copies = "".join(f"<li>{_open(other, other)}</li>" for other in held.copies)
+    copies = "".join(f"<li>{_open(other, other)}</li>" for other in held.document.copies)
     copies = f'<p class="note">Nearly the same text:</p><ul class="copies">{copies}</ul>' if copies else ""
     remove = (
         f'<button type="button" data-discard="{escape(document.id)}">Remove this document</button>'
