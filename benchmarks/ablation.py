@@ -9,6 +9,7 @@ fitted to what it has, on ASKED.pkl alone:
     lexical    full text search besides
     words      sentences ordered by all features but the reader's
     reader     by all features
+    closer     with a closer look at the best sentences, before it is decided whether they answer
 
     doc_hit@1      the first passage is of a document with the evidence
     gold_sentence  the first sentence shares half of its words, or of the evidence's, with the evidence;
@@ -32,13 +33,21 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.asked import Asked
-from benchmarks.fit_extract import balanced, fit_answerable, fit_order, weights_of
+from benchmarks.asked import Asked, look, senses_of
+from benchmarks.fit_extract import (
+    POSSIBLE,
+    balanced,
+    fit_model,
+    fit_near,
+    fit_order,
+    scores_of,
+    summary_of,
+    weights_of,
+)
 from benchmarks.quality import Row, alike, rows
 from ingest.sync import ingest
 from kb import extract
 from kb.question import analyse
-from kb.reader import Reader
 from kb.retrieve import reread, search
 from kb.settings import load_settings
 from kb.store import Store
@@ -50,7 +59,9 @@ STAGES = {
     "lexical": ("cosine", "covered", "fused", "first_hit"),
     "words": tuple(name for name in extract.FEATURES if name != "reader"),
     "reader": extract.FEATURES,
+    "closer": extract.FEATURES,
 }
+CLOSER = ("near", "borne_out")  # what only a closer look at the best sentences shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +95,17 @@ def fitted(name: str, columns: Sequence[str], asked: Sequence[Asked]) -> Stage:
     """The stage fitted on the questions that were asked."""
     kept = np.array([column in columns for column in extract.FEATURES], float)
     order = fit_order([(rows * kept, right) for rows, right in balanced(asked)]) * kept
-    summaries = np.array([_summary(a.weights, a.found, a.rows, order, "reader" in columns) for a in asked])
-    right = np.array([bool(a.right[np.argmax(a.rows @ order)]) for a in asked])
-    return Stage(name, fit_answerable(order, summaries, right, weights_of(asked)))
+    near = fit_near(asked, order) if name == "closer" else 0.0
+    scored = [scores_of(a, order, near) for a in asked]
+    summaries = np.array([_summary(a, scores, name) for a, scores in zip(asked, scored, strict=True)])
+    right = np.array([a.right[np.argmax(scores)] for a, scores in zip(asked, scored, strict=True)], bool)
+    possible = np.array([a.variant in POSSIBLE for a in asked])
+    return Stage(name, fit_model(order, near, summaries, possible, right, weights_of(asked)))
 
 
-def _summary(
-    weights: extract.Weights,
-    found: Sequence[extract.Candidate],
-    values: Array,
-    order: Array,
-    with_reader: bool,
-) -> Array:
-    hits = list({id(c.hit): c.hit for c in found}.values())
-    summary = extract.summarise(weights, hits, values @ order, values)
-    return summary if with_reader else summary * (np.array(extract.SUMMARY) != "reader")
+def _summary(asked: Asked, scores: Array, stage: str) -> Array:
+    missing = {"reader": CLOSER, "closer": ()}.get(stage, ("reader", *CLOSER))
+    return summary_of(asked, scores) * ~np.isin(extract.SUMMARY, missing)
 
 
 def measure(folder: Path, stages: Sequence[Stage]) -> dict[str, dict[str, float]]:
@@ -108,23 +115,27 @@ def measure(folder: Path, stages: Sequence[Stage]) -> dict[str, dict[str, float]
     settings = load_settings()
     with tempfile.TemporaryDirectory() as kb, Store.open(Path(kb), settings, create=True) as store:
         ingest([str(folder / "corpus.jsonl")], store)
-        read = Reader(settings.cache).read
+        senses = senses_of(store, settings.cache)
         for query in queries:
             question = analyse(query["question"])
             fused, weights = search(store, question.search_text, question.words, limit=extract.READ)
             dense = sorted(fused, key=lambda hit: -(hit.dense or 0.0))
             found = extract.candidates(fused)
-            values = extract.features(question, weights, found, extract.mark(question, found, read))
+            asked = Asked(
+                *(folder.name, str(query["id"]), "", question, weights, tuple(found)),
+                *look(question, weights, found, senses),
+                right=np.zeros(len(found), bool),
+            )
             for stage in stages:
-                order = values @ stage.model.order
-                best = [found[i] for i in np.argsort(-order, kind="stable")]
+                scores = scores_of(asked, stage.model.order, stage.model.near)
+                best = [found[i] for i in np.argsort(-scores, kind="stable")]
                 hits: Sequence[Hit] = (
                     dense
                     if stage.name == "dense"
                     else reread(fused, list(dict.fromkeys(c.hit.passage for c in best)))
                 )
-                summary = _summary(weights, found, values, stage.model.order, stage.name == "reader")
-                _note(told[stage.name], query, hits, best[0], float(stage.model.probability(summary)))
+                summary = _summary(asked, scores, stage.name)
+                _note(told[stage.name], query, hits, best[0], float(stage.model.probabilities(summary)[0]))
     return {name: _figures(values, queries) for name, values in told.items()}
 
 

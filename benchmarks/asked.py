@@ -47,6 +47,7 @@ from benchmarks.exercises import held_out, strangers
 from benchmarks.reworded import reworded
 from ingest.split import split
 from kb import extract
+from kb.embed import remembering as remembering_vectors
 from kb.question import Question, analyse
 from kb.reader import Marks, Page, Reader
 from kb.retrieve import Weights, search
@@ -62,7 +63,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question as it was put to one knowledge base."""
+    """One question as it was put to one knowledge base.
+
+    ``looked`` are the candidates (indices into ``found``) that the shipped order puts first, ``near`` how
+    near in meaning they are, and ``judged`` what the judge says of the one that the shipped model prefers.
+    """
 
     collection: str
     group: str
@@ -71,6 +76,9 @@ class Asked:
     weights: Weights
     found: tuple[extract.Candidate, ...]
     rows: NDArray[np.float64]
+    looked: NDArray[np.int64]
+    near: NDArray[np.float64]
+    judged: float
     right: NDArray[np.bool_]  # which candidates hold the answer; none in an unanswerable variant
 
 
@@ -101,32 +109,37 @@ def ask_base(by_context: dict[str, list[Row]], alter: Alterations, base: Base) -
     own = rng.sample(unseen, min(len(unseen), max(10, base.size // 4)))
     part = list(dict.fromkeys([*own, *rng.sample(contexts, base.size)]))[: base.size]
     settings = load_settings()
-    read = Reader(settings.cache).read
     with (
         tempfile.TemporaryDirectory() as folder,
         Store.open(Path(folder), settings, create=True) as store,
     ):
         fill(store, part)
+        senses = senses_of(store, settings.cache)
         rows = [(i, row) for i, context in enumerate(own) for row in by_context[context]]
         often = [2.0 if row["domain"] == "new_wiki" else 0.7 for _, row in rows]
         wanted = rng.choices(range(len(rows)), often, k=min(len(rows), base.questions))
         chosen = [rows[i] for i in dict.fromkeys(wanted)]
         for n, (i, row) in enumerate(chosen):
             others = [(f"d{j}", other) for j, other in (chosen * 2)[n + 1 : n + 1 + rng.randint(1, 2)]]
-            asker = Asker(store, remembering(read), alter, rng)
+            asker = Asker(store, remembering(senses), alter, rng)
             yield from asker.ask((f"d{i}", part[i], row), others)
 
 
-def remembering(read: extract.Read) -> extract.Read:
-    """``read`` for one question and its variants, each page once."""
+def senses_of(store: Store, cache: Path) -> extract.Senses:
+    reader = Reader(cache)
+    return extract.Senses(reader.read, remembering_vectors(store.embedder.embed), reader.judge)
+
+
+def remembering(senses: extract.Senses) -> extract.Senses:
+    """The senses for one question and its variants: each page is read once."""
     known: dict[tuple[str, Page], Marks] = {}
 
     def read_remembered(question: str, pages: Sequence[Page]) -> list[Marks]:
         new = [page for page in pages if (question, page) not in known]
-        known.update(zip(((question, page) for page in new), read(question, new), strict=True))
+        known.update(zip(((question, page) for page in new), senses.read(question, new), strict=True))
         return [known[question, page] for page in pages]
 
-    return read_remembered
+    return replace(senses, read=read_remembered)
 
 
 class Alterations:
@@ -158,7 +171,7 @@ def fill(store: Store, contexts: Sequence[str]) -> None:
 @dataclass(frozen=True, slots=True)
 class Asker:
     store: Store
-    read: extract.Read
+    senses: extract.Senses
     alter: Alterations
     rng: random.Random
 
@@ -196,10 +209,23 @@ class Asker:
             found = extract.candidates(_ranked(hits[: extract.READ]))
             if found:
                 right = [any(a in c.text for a in gold.get(c.hit.passage.document_id, ())) for c in found]
-                rows = extract.features(question, weights, found, extract.mark(question, found, self.read))
+                looked = look(question, weights, found, self.senses)
                 yield Asked(
-                    "squadshifts", group, variant, question, weights, tuple(found), rows, np.array(right)
+                    "squadshifts", group, variant, question, weights, tuple(found), *looked, np.array(right)
                 )
+
+
+def look(
+    question: Question, weights: Weights, found: Sequence[extract.Candidate], senses: extract.Senses
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], float]:
+    """``rows``, ``looked``, ``near`` and ``judged`` of ``Asked``."""
+    model = extract.load_model()
+    rows = extract.features(question, weights, found, extract.mark(question, found, senses.read))
+    order = rows @ model.order
+    looked = np.argsort(-order, kind="stable")[: extract.LOOKED_AT]
+    near = extract.nearness(question, [found[i] for i in looked], senses.embed)
+    first = found[int(extract.reordered(order, looked, near, model.near).argmax())]
+    return rows, looked, near, extract.borne_out(question, first, senses.judge)
 
 
 def group_of(context: str) -> str:
@@ -232,11 +258,11 @@ def ask_sentences(path: Path) -> Iterator[Asked]:
     settings = load_settings()
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), settings, create=True) as store:
         fill(store, sentences)
-        reader = Reader(settings.cache)
+        senses = senses_of(store, settings.cache)
         for text, found_pairs in pairs.items():
             if held_out(text) == "train":
                 continue
-            read = remembering(reader.read)
+            remembered = remembering(senses)
             gold = {ids[sentence] for sentence, label in found_pairs if label}
             question = analyse(text)
             hits, weights = search(store, question.search_text, question.words, limit=40)
@@ -247,8 +273,8 @@ def ask_sentences(path: Path) -> Iterator[Asked]:
                     right = np.array(
                         [variant == "asked" and c.hit.passage.document_id in gold for c in found]
                     )
-                    rows = extract.features(question, weights, found, extract.mark(question, found, read))
-                    yield Asked("trec", text, variant, question, weights, tuple(found), rows, right)
+                    looked = look(question, weights, found, remembered)
+                    yield Asked("trec", text, variant, question, weights, tuple(found), *looked, right)
 
 
 def main() -> None:

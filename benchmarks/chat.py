@@ -6,6 +6,9 @@ The model is reached over HTTP like any other and works on the passages that it 
 one to three sentences of them: as they stand, in other words, or a person's answer to the question. A broken
 one has one sentence made wrong, in one of ten ways. A broken sentence is caught if it is marked or withheld;
 a right one is lost if it is. The same seed gives the same answers.
+
+At last it measures how long the first word takes from the model to the reader, and how long after its time is
+up the answer of the documents comes if the model stalls.
 """
 
 from __future__ import annotations
@@ -19,13 +22,14 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from langchain_openai import ChatOpenAI
 
 from benchmarks import perturb
-from benchmarks.provider import Asked, Provider, Step, steps
+from benchmarks.provider import Asked, Provider, Request, Step, steps
 from ingest.sync import ingest
 from kb import generate
 from kb.extract import READ
@@ -35,7 +39,7 @@ from kb.settings import load_settings
 from kb.statement import names_of
 from kb.store import Store
 from kb.text import content_words, sentence_spans
-from kb.types import Answer, Filters, Hit
+from kb.types import EXTRACTIVE, Answer, Filters, Hit
 
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = "openai:scripted"
@@ -222,7 +226,7 @@ def cases(kb: KnowledgeBase) -> list[Case]:
         found = kb._of_parts(question, Filters(), (), READ)
         if found.status == "answered":
             offered = generate.offered(
-                kb._worth_reading(question, found, Filters(), ()), kb.settings.model_tokens
+                kb._worth_reading(question, found, Filters(), ()), kb.settings.model_tokens, kb._model.tokens
             )
             drawn.append(Case(text, given, found, offered))
     return drawn
@@ -231,7 +235,7 @@ def cases(kb: KnowledgeBase) -> list[Case]:
 def run(kb: KnowledgeBase, provider: Provider, right_ones: int, broken_ones: int, seed: int) -> list[Outcome]:
     """Have so many right and broken answers written and held against the sources."""
     found = list(perturb.sentences(kb))
-    pool = sorted({s[a:b] for s in found for a, b in names_of(s) if perturb._is_proper(s[a:b])})
+    pool = sorted({s[a:b] for s in found for a, b in names_of(s) if perturb.is_proper(s[a:b])})
     ways = broken(pool)
     kinds = [RIGHT[n % len(RIGHT)] for n in range(right_ones)]
     kinds += [list(ways)[n % len(ways)] for n in range(broken_ones)]
@@ -261,6 +265,37 @@ def _answered(kb: KnowledgeBase, provider: Provider, kind: str, case: Case, line
         case.question, case.found, case.offered, kb._model, kb._judge, withhold=False
     )
     return Outcome(kind, lines, answer, time.perf_counter() - started)
+
+
+def first_words(kb: KnowledgeBase, provider: Provider, count: int = 20) -> list[float]:
+    """Seconds from the first word that the model sends to the first that a reader can see."""
+    took = []
+    for text, given in questions()[:count]:
+        provider.script = steps(Step(f"{given} [1]", pause=0.02))
+        for answer in kb.stream(text):
+            if answer.model != EXTRACTIVE and answer.text:
+                took.append(time.monotonic() - provider.began)
+                break
+    return took
+
+
+def after_the_time_is_up(kb: KnowledgeBase, provider: Provider, count: int = 5) -> list[float]:
+    """Seconds from the end of the model's time to the answer without it."""
+    patience = 0.5
+    hurried = copy(kb)
+    hurried.settings = replace(kb.settings, model_timeout=patience)
+    took = []
+    for text, given in questions()[:count]:
+        asked_at: list[float] = []
+
+        def stalling(_: Request, given: str = given, at: list[float] = asked_at) -> Step:
+            at.append(time.monotonic())
+            return Step(given, stalls_after=1)
+
+        provider.script = stalling
+        hurried.ask(text)
+        took += [time.monotonic() - each - patience for each in asked_at[:1]]
+    return took
 
 
 def report(outcomes: Sequence[Outcome], show: int) -> None:
@@ -303,6 +338,12 @@ def main() -> None:
         model = ChatOpenAI(model="scripted", max_retries=0)  # handed in: its replies are not remembered
         with KnowledgeBase.open(settings.kb, settings, model=model) as kb:
             report(run(kb, provider, options.right, options.broken, options.seed), options.show)
+            for name, took in (
+                ("the first word is seen", first_words(kb, provider)),
+                ("a stalled model costs, beyond its time,", after_the_time_is_up(kb, provider)),
+            ):
+                middle, most = statistics.median(took) * 1000, max(took) * 1000
+                print(f"{name} after {middle:.0f} ms (median of {len(took)}), {most:.0f} ms (most)")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,13 +26,15 @@ KEY = "sk-scripted-0123456789abcdef"
 class Step:
     """What the provider does with a request.
 
-    ``stalls_after`` words it stops and keeps the connection open; ``raw`` is sent instead of an answer.
+    ``stalls_after`` words it stops and keeps the connection open, ``pause`` seconds go by before each word;
+    ``raw`` is sent instead of an answer.
     """
 
     text: str = ""
     status: int = 200
     stalls_after: int | None = None
     raw: bytes | None = None
+    pause: float = 0.0
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -68,6 +71,7 @@ class Provider:
         self.script = script
         self.requests: list[Request] = []
         self.keys: list[str | None] = []
+        self.began: float = 0.0  # when the first word of the last reply was sent, on the monotonic clock
         self._closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, self._closing))
         self._server.daemon_threads = True
@@ -134,6 +138,8 @@ def _handler(provider: Provider, closing: threading.Event) -> type[BaseHTTPReque
                 if n == step.stalls_after:
                     closing.wait(30)
                     return
+                closing.wait(step.pause)
+                provider.began = provider.began if n else time.monotonic()
                 self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
                 self.wfile.flush()
             self.wfile.write(b"data: [DONE]\n\n")

@@ -111,20 +111,20 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--pairs", type=Path, nargs="*", default=(), help="labelled claims with evidence")
-    parser.add_argument("--reading", type=float, default=1.0, help="the share of the reading exercises used")
+    parser.add_argument("--reading", type=float, default=1.0, help="share of the reading exercises used")
     parser.add_argument("--rate", type=float, default=1e-4, help="the highest learning rate")
     parser.add_argument("--steps", type=int, help="stop after so many steps of the whole schedule")
     parser.add_argument("--write", action="store_true", help="write the file in kb/")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     by_context = read_squadshifts(args.squadshifts)
-    alike = look_alikes(by_context, args.out)
+    alike = look_alikes(by_context, args.out) if args.reading else {}
     exercises, pairs = Exercises(by_context, alike), pairs_by_question(args.trec)
     judgements = Judgements(by_context, exercises.thesaurus)
 
     def draw(part: str, name: str) -> list[Example]:
         rng = random.Random(f"{SEED} {args.start} {part} {name}")
-        drawn = [*exercises.draw(part, rng), *of_sentences(pairs, part, rng)]
+        drawn = [*exercises.draw(part, rng), *of_sentences(pairs, part, rng)] if args.reading else []
         if part == "train":
             drawn = rng.sample(drawn, round(args.reading * len(drawn)))
         made = [made for one in drawn if (made := example(one)) is not None]
@@ -283,7 +283,8 @@ def measure(network: Network, examples: Sequence[Example]) -> dict[str, object]:
     figures: dict[str, object] = {}
     read = [e for e in examples if isinstance(e.exercise, Exercise)]
     answered = [e for e in read if e.exercise.kind == "asked"]
-    figures["found"] = round(float(np.mean([found[id(e)] for e in answered])), 3)
+    if answered:
+        figures["found"] = round(float(np.mean([found[id(e)] for e in answered])), 3)
     for kind in sorted({e.exercise.kind for e in read}):
         part = [e for e in read if e.exercise.kind == kind]
         part += [] if kind in ("asked", "news") else answered

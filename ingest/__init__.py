@@ -8,4 +8,4 @@ or other passages, so that the next ingestion reads everything again.
 
 from __future__ import annotations
 
-PIPELINE_VERSION = "5"
+PIPELINE_VERSION = "6"

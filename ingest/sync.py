@@ -91,17 +91,19 @@ def ingest(
     chosen: Chosen = Chosen(),
     fetcher: Fetcher | None = None,
     progress: Progress | None = None,
+    wait_s: float = 0.0,
 ) -> IngestReport:
     """Bring files, folders and URLs into the store and say what was done.
 
     ``prune`` removes documents whose file below an ingested folder is gone. ``options`` say how to read,
     ``chosen`` which files of a folder, ``fetcher`` how to reach pages. ``progress`` is called with (sources
-    done, sources known so far, document id). Counts are documents.
+    done, sources known so far, document id). Counts are documents. Raises ``Busy`` where another process
+    still writes after ``wait_s``.
     """
     began = time.perf_counter()
     tally = _Tally()
     items, folders = _find(sources, chosen, tally)
-    with store.writer() as writer, _parsers() as parsers:
+    with store.writer(wait_s=wait_s) as writer, _parsers() as parsers:
         run = _Run(store, writer, tally, parsers, options, fetcher or Fetcher())
         for done, item in enumerate(run.settled(items), start=1):
             if progress is not None:
@@ -128,7 +130,7 @@ def _find(sources: Sequence[str], chosen: Chosen, tally: _Tally) -> tuple[list[I
     items: dict[str, Item] = {}
     folders: list[Path] = []
     for source in sources:
-        if _is_url(source):
+        if is_url(source):
             items.setdefault(source, Item(source, source))
             continue
         if "://" in source:
@@ -432,11 +434,11 @@ def _linked(loaded: Loaded, item: Item) -> list[Item]:
         raise NotADocument("this is a feed or a sitemap", "ingest it by its address")
     if item.feeds >= MOST_FEEDS_DEEP:
         raise SourceError("sitemaps lead to sitemaps without end", "ingest the one that lists the pages")
-    pages = (link for link in loaded.links if _is_url(link))
+    pages = (link for link in loaded.links if is_url(link))
     return [Item(page, page, feeds=item.feeds + 1) for page in pages]
 
 
-def _is_url(source: str) -> bool:
+def is_url(source: str) -> bool:
     return source.lower().startswith(("http://", "https://"))
 
 

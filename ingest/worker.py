@@ -22,10 +22,11 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import IO, Any
 
 from ingest.load import Loaded, Options
+from ingest.load.scan import SECONDS, Scanned
 from kb.errors import KBError, NotADocument, SourceError
 from kb.types import Document, Failure, Section
 
@@ -57,7 +58,18 @@ def parse(data: bytes, document_id: str, *, source: str, name: str, options: Opt
     Raises ``SourceError`` for whatever goes wrong with this source, a crash of the parser included.
     """
     with _idle_worker() as worker:
-        return worker.parse(data, document_id, source=source, name=name, options=options)
+        try:
+            return worker.parse(data, document_id, source=source, name=name, options=options)
+        except Scanned as scanned:
+            limits = Limits.of(len(data))
+            return worker.parse(
+                data,
+                document_id,
+                source=source,
+                name=name,
+                options=replace(options, scans=True),
+                limits=replace(limits, seconds=limits.seconds + SECONDS * scanned.pages),
+            )
 
 
 class Worker:
@@ -91,6 +103,8 @@ class Worker:
     def _understood(self, answer: dict[str, Any]) -> Loaded:
         if answer["spent"]:
             self.close()
+        if answer.get("scanned"):
+            raise Scanned(answer["scanned"])
         if "error" in answer:
             kind = NotADocument if answer["passed_over"] else SourceError
             raise kind(answer["error"], answer["cure"])
@@ -195,7 +209,8 @@ def close_idle() -> None:
 
 def _document(fields: dict[str, Any]) -> Document:
     sections = tuple(Section(**section) for section in fields.pop("sections"))
-    return Document(**fields | {"sections": sections, "page_starts": tuple(fields["page_starts"])})
+    listed = {name: tuple(fields[name]) for name in ("page_starts", "copies")}
+    return Document(**fields | listed | {"sections": sections})
 
 
 def _death(code: int | None, limits: Limits, *, late: bool) -> SourceError:
@@ -260,9 +275,11 @@ def _answer(data: bytes, asked: dict[str, Any]) -> dict[str, Any]:
     from ingest.load import parse as parse_here
 
     columns = tuple((field, name) for field, name in asked["options"]["columns"])
-    options = Options(asked["options"]["password"], columns)
+    options = Options(asked["options"]["password"], columns, asked["options"]["scans"])
     try:
         loaded = parse_here(data, asked["id"], source=asked["source"], name=asked["name"], options=options)
+    except Scanned as error:
+        return {**_refusal(error.message, error.cure), "scanned": error.pages}
     except SourceError as error:
         return _refusal(error.message, error.cure, passed_over=isinstance(error, NotADocument))
     except MemoryError:

@@ -203,4 +203,5 @@ def _cite(n: int, document: Document, start: int, end: int) -> Citation:
         start=start,
         end=end,
         quote=document.text[start:end],
+        updated=document.updated,
     )

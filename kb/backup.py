@@ -6,7 +6,6 @@ embedding, when it is restored.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from kb.catalogue import Catalogue
@@ -22,14 +21,7 @@ def back_up(store: Store, target: Path) -> int:
     """
     if target.exists():
         raise UsageError(f"{target} is there already", "choose another name for the backup")
-    draft = target.with_name(target.name + ".part")
-    try:
-        store.catalogue.copy_to(draft)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    store.catalogue.copy_to(target)
     copy = Catalogue.open_file(target)
     try:
         return copy.counts()[0]
@@ -44,6 +36,11 @@ def restore(source: Path, settings: Settings, *, replace: bool = False) -> int:
     state, an error, or the new state, and never a mix.
     """
     folder = settings.kb
+    if settings.catalogue:
+        raise UsageError(
+            "a backup is restored to a folder, and the setting catalogue names a server",
+            "restore without that setting, then move it there with `kbqa migrate --to`",
+        )
     if not source.is_file():
         raise UsageError(f"there is no backup {source}", "check the path")
     if Catalogue.exists(folder) and not replace:

@@ -19,14 +19,14 @@ from dataclasses import replace
 from kb import claims, verify
 from kb.embed import Embed
 from kb.errors import NoSuchDocument
-from kb.extract import Candidate
+from kb.extract import Candidate, Odds
 from kb.types import Answer, Citation, Document, Hit, Passage, Sentence, Source, Support
 
 _MARKER = re.compile(r"\[(\d+)\]")
 _BEFORE = 400  # characters before a quote that may say who "it" is
 
 
-def judged(answer: Answer, document: Callable[[str], Document], embed: Embed, odds: verify.Odds) -> Answer:
+def judged(answer: Answer, document: Callable[[str], Document], embed: Embed, odds: Odds) -> Answer:
     """The answer with the support of every sentence, and without quotes that are not in their documents.
 
     ``document`` gives a stored document or raises ``NoSuchDocument``. A notice says what was taken out.
@@ -47,7 +47,7 @@ def judged(answer: Answer, document: Callable[[str], Document], embed: Embed, od
     return replace(answer, sentences=tuple(replace(s, support=support(s)) for s in answer.sentences))
 
 
-def _judged(claim: str, cited: Sequence[Candidate], embed: Embed, odds: verify.Odds) -> Support:
+def _judged(claim: str, cited: Sequence[Candidate], embed: Embed, odds: Odds) -> Support:
     decisive = verify.decisive(verify.judge(claim, cited, embed, odds))
     if decisive is None:
         return "unsupported"
@@ -75,7 +75,10 @@ def _sentences(citation: Citation, document: Document) -> list[Candidate]:
     begin = before if before > 1 else citation.start
     text = document.text[begin : citation.end]
     passage = Passage(document.id, 0, begin, citation.end, text, citation.section, citation.page)
-    source = Source(citation.title, citation.publisher, citation.author, citation.published, citation.url)
+    source = Source(
+        *(citation.title, citation.publisher, citation.author),
+        *(citation.published, citation.url, citation.updated),
+    )
     found = verify.sentences(Hit(passage, source, score=1.0, rank=1))
     return [candidate for candidate in found if candidate.end > citation.start]
 

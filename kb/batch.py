@@ -18,7 +18,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import reduce
 from itertools import islice
+from operator import add
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -32,16 +34,18 @@ from kb.outputs import (
     check_target,
     citations_of,
     file_hash,
+    is_unworded,
     new_receipt,
     outcome,
     receipt_path,
     replacing,
     sidecar,
+    usage_of,
     with_sources,
     writing,
 )
 from kb.tables import READS, TEXT_COLUMNS, Mode, Row, Table, digest, read_table
-from kb.types import Answer, CheckReport, DocumentSummary, Failure, Filters, Turn
+from kb.types import Answer, CheckReport, DocumentSummary, Failure, Filters, Turn, Usage
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,6 +56,7 @@ TITLES = {"ask": "Answers to {}", "check": "Verdicts on {}"}
 ORDER = ("answered", "supported", "contradicted", "not_found", "error")
 WAITING_PER_WORKER = 8  # rows that are read ahead
 SAMPLED_PER_WORKER = 6  # rows that are tried to see how long a row takes
+SAMPLED_OF_A_MODEL = 3  # ... and what it costs: these are paid for
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +84,9 @@ class Library(Protocol):
 class BatchReport:
     """What a run did: ``done`` rows are in the output, ``resumed`` of them from an earlier run.
 
-    ``left`` are the rows that a run which was told to stop did not come to.
+    ``left`` are the rows that a run which was told to stop did not come to. ``usage`` is what all rows of the
+    output took of a chat model, if one was asked; ``unworded`` are answered in the documents' words, since it
+    failed, and the next run asks it again.
     """
 
     done: int = 0
@@ -89,6 +96,8 @@ class BatchReport:
     resumed: int = 0
     left: int = 0
     seconds: float = 0.0
+    usage: Usage | None = None
+    unworded: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "failed": [asdict(f) for f in self.failed], "seconds": round(self.seconds, 2)}
@@ -100,7 +109,8 @@ class BatchPlan:
 
     ``faulty`` ones are errors in the list, ``done`` ones are there from an earlier run, ``stale`` ones too,
     but the knowledge base or the settings changed since. ``each`` is how many seconds go by for a row when
-    ``workers`` are at work, as ``sampled`` rows took them.
+    ``workers`` are at work, as ``sampled`` rows took them. ``usage`` is about what the rows that are left
+    will take of a chat model, seen from ``tried``, which the sampled rows took; ``None`` if none was asked.
     """
 
     rows: int
@@ -111,6 +121,8 @@ class BatchPlan:
     sampled: int
     workers: int
     each: float
+    usage: Usage | None = None
+    tried: Usage | None = None
 
     @property
     def seconds(self) -> float:
@@ -163,7 +175,7 @@ def run_batch(
 
         def work(row: Row) -> Result:
             result = answer(row)
-            past.add(row.key, result, failed=outcome(result) == "error")
+            past.add(row.key, result, failed=outcome(result) == "error" or is_unworded(result))
             return result
 
         todo = (row for row in table.rows() if row.error is None and row.key not in past)
@@ -186,7 +198,7 @@ def run_batch(
             raise SourceError(f"{source} changed during the run", "run the same command again")
         output = Output(TITLES[mode].format(source.name), mode, table.columns, {}, receipt, table.mark)
         report = _write(target, table, total, past, output, documents)
-    if not (journal or report.failed or report.left):
+    if not (journal or report.failed or report.unworded or report.left):
         kept.unlink()
     return replace(report, resumed=resumed, seconds=time.perf_counter() - started)
 
@@ -203,28 +215,53 @@ def plan_batch(
 ) -> BatchPlan:
     """What ``run_batch`` would do, and about how long it would take; nothing is written.
 
-    A few of the rows that are left, spread over the list, are answered to see how long they take. Raises
-    what ``run_batch`` raises.
+    A few of the rows that are left, spread over the list, are answered to see how long they take and what
+    they cost; what a chat model replies to them is remembered, so that it is not paid for twice. Raises what
+    ``run_batch`` raises.
     """
     _check_request(source, target, mode, workers)
     table = read_table(source, mode)
-    _, state = _asked_of(kb, kb.documents(), mode, filters, top)
+    receipt, state = _asked_of(kb, kb.documents(), mode, filters, top)
+    most = SAMPLED_OF_A_MODEL if receipt.settings.get("model") else SAMPLED_PER_WORKER * workers
     with look_into_journal(journal_path(target), state=state) as journal:
         total, sound, stale = _count(table, journal)
         left = sound - len(journal.done)
         todo = (row for row in table.rows() if row.error is None and row.key not in journal)
-        step = max(1, left // (SAMPLED_PER_WORKER * workers))
+        step = max(1, left // most)
         sample = list(islice(todo, 0, None, step))
     faulty = tuple(Failure(row.id, row.error) for row in table.rows() if row.error is not None)
     answer = _answerer(kb, mode, filters, top)
     began = time.perf_counter()
-    for row in sample[:1]:  # the first one waits for the models to load
-        answer(row)
+    results = [answer(row) for row in sample[:1]]  # the first one waits for the models to load
     first = time.perf_counter() - began
     began = time.perf_counter()
-    tried = len(list(spread(answer, sample[1:], workers)))
-    each = (time.perf_counter() - began) / tried if tried else first
-    return BatchPlan(total, faulty, total - len(faulty) - left, stale, left, len(sample), workers, each)
+    results += [result for _, result in spread(answer, sample[1:], workers)]
+    tried = len(sample) - 1
+    each = (time.perf_counter() - began) / tried if tried > 0 else first
+    used, usage = _expected_usage(results, left)
+    done = total - len(faulty) - left
+    return BatchPlan(total, faulty, done, stale, left, len(sample), workers, each, usage, used)
+
+
+def _expected_usage(results: Sequence[Result], rows: int) -> tuple[Usage | None, Usage | None]:
+    """What some rows took of a chat model, and what so many would.
+
+    A reply that was remembered says nothing of what one costs.
+    """
+    taken = [usage_of(result) for result in results]
+    used = _sum(taken)
+    telling = [usage for usage in taken if not usage or usage.calls]
+    paid = _sum(telling)
+    if used is None or paid is None:
+        return used, None
+    share = rows / len(telling)
+    calls, read, wrote = (round(n * share) for n in (paid.calls, paid.input_tokens, paid.output_tokens))
+    return used, Usage(calls, read, wrote, None if paid.cost is None else paid.cost * share)
+
+
+def _sum(usages: Iterable[Usage | None]) -> Usage | None:
+    known = [usage for usage in usages if usage]
+    return reduce(add, known) if known else None
 
 
 def _asked_of(
@@ -232,8 +269,8 @@ def _asked_of(
 ) -> tuple[Receipt, str]:
     """The receipt of a run before anything is cited, and the state under which its rows are kept."""
     info = kb.info()
-    worded: dict[str, Any] = {name: info[name] for name in ("model", "unsupported") if name in info}
-    receipt = new_receipt(info, documents, {"mode": mode, "top": top, **worded, **asdict(filters)})
+    asked: dict[str, Any] = {name: info[name] for name in ("reading", "model", "unsupported") if name in info}
+    receipt = new_receipt(info, documents, {"mode": mode, "top": top, **asked, **asdict(filters)})
     # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
     folder = info.get("folder")
     identity = [folder and str(Path(folder).resolve()), info.get("documents"), info.get("passages")]
@@ -292,8 +329,10 @@ def _answerer(kb: Library, mode: Mode, filters: Filters, top: int | None) -> Cal
         except KBError as error:
             return _failed(row.text, mode, str(error))
         except Exception as error:  # noqa: BLE001  a defect met in one row must not cost the others
+            # What it says may tell of the machine, and the output is handed around.
+            _log.warning("row %s: %s: %s", row.id, type(error).__name__, error)
             _log.debug("row %s", row.id, exc_info=True)
-            return _failed(row.text, mode, f"Unexpected error ({type(error).__name__}: {error}).")
+            return _failed(row.text, mode, f"Unexpected error ({type(error).__name__}).")
 
     return answer
 
@@ -352,14 +391,19 @@ def _write(
     counts: Counter[str] = Counter()
     failed: list[Failure] = []
     cited: set[str] = set()
+    usage: Usage | None = None
+    unworded = 0
     for row, result in _results(table, journal, output.mode):
         counts[outcome(result)] += 1
         cited |= {citation["document_id"] for citation in citations_of(result)}
+        usage = _sum([usage, usage_of(result)])
+        unworded += is_unworded(result)
         if outcome(result) == "error":
             failed.append(Failure(row.id, result["error"] or "The question could not be answered."))
     receipt = with_sources(output.receipt, cited, documents)
     left = total - counts.total()
-    output = replace(output, counts={status: counts[status] for status in ORDER}, left=left, receipt=receipt)
+    by_status = {status: counts[status] for status in ORDER}
+    output = replace(output, counts=by_status, left=left, receipt=receipt, usage=usage)
     with (
         replacing(target) as draft,
         writing(draft, target.suffix.lower(), output) as put,
@@ -370,7 +414,15 @@ def _write(
         with replacing(receipt_path(target)) as draft:
             draft.write_text(beside, encoding="utf-8")
     answered = sum(counts[status] for status in ("answered", "supported", "contradicted"))
-    return BatchReport(counts.total(), answered, counts["not_found"], tuple(failed), left=left)
+    return BatchReport(
+        counts.total(),
+        answered,
+        counts["not_found"],
+        tuple(failed),
+        left=left,
+        usage=usage,
+        unworded=unworded,
+    )
 
 
 def _results(table: Table, journal: Journal, mode: Mode) -> Iterator[tuple[Row, Result]]:

@@ -7,32 +7,51 @@ forgotten it. A run that is killed leaves rows with ``live = 0`` and nothing els
 them. Passage keys are never used twice, so a vector left behind by a killed run cannot come to stand for
 another passage.
 
+Documents with nearly the same text are of one *family* (see ``kb.editions``). Families are found when a
+document becomes live, by the few numbers of its *sketch*, and found anew when one of their own goes.
+
+A catalogue of an older schema is brought up to date by ``upgrade``, step by step, after a copy was made.
+
 Nothing outside this module knows that the engine is SQLite.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kb.editions import LIKELY, are_copies, correction, runs, sketch
 from kb.errors import KnowledgeBaseError, NoSuchDocument, StorageError
+from kb.shelf import Keys, Shelf
 from kb.types import Document, DocumentSummary, Filters, Passage, Section, Source
 
 FILE_NAME = "catalogue.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Vectors = NDArray[np.float32]
 
-_SCHEMA = """
+_SINCE_2 = (
+    """CREATE TABLE sketches (
+    number INTEGER NOT NULL, document INTEGER NOT NULL REFERENCES documents (key) ON DELETE CASCADE,
+    PRIMARY KEY (number, document)
+) WITHOUT ROWID""",
+    "CREATE INDEX sketches_by_document ON sketches (document)",
+    "CREATE INDEX documents_by_family ON documents (family) WHERE live = 1",
+    # So that neither a filter nor the search for leftovers reads every text.
+    "CREATE INDEX live_columns ON documents (publisher, published) WHERE live = 1",
+    "CREATE INDEX dead_documents ON documents (key) WHERE live = 0",
+)
+_SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE origins (origin TEXT PRIMARY KEY, content_hash TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (
@@ -40,7 +59,8 @@ CREATE TABLE documents (
     id TEXT NOT NULL, live INTEGER NOT NULL DEFAULT 0, origin TEXT NOT NULL, source TEXT NOT NULL,
     title TEXT NOT NULL, text TEXT NOT NULL, media_type TEXT NOT NULL, content_hash TEXT NOT NULL,
     author TEXT, publisher TEXT, published TEXT, url TEXT, language TEXT,
-    sections TEXT NOT NULL, page_starts TEXT NOT NULL, retrieved_at TEXT
+    sections TEXT NOT NULL, page_starts TEXT NOT NULL, retrieved_at TEXT,
+    updated TEXT, correction TEXT, family INTEGER
 );
 CREATE UNIQUE INDEX live_documents ON documents (id) WHERE live = 1;
 CREATE INDEX documents_by_origin ON documents (origin);
@@ -48,7 +68,7 @@ CREATE INDEX documents_by_published ON documents (published) WHERE live = 1;
 CREATE TABLE passages (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
     document INTEGER NOT NULL REFERENCES documents (key) ON DELETE CASCADE,
-    ordinal INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL, start INTEGER NOT NULL, "end" INTEGER NOT NULL,
     section TEXT, page INTEGER, vector BLOB NOT NULL
 );
 CREATE UNIQUE INDEX passages_by_document ON passages (document, ordinal);
@@ -56,12 +76,37 @@ CREATE VIRTUAL TABLE words USING fts5 (
     text, section, title, tokenize = 'porter unicode61 remove_diacritics 2'
 );
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, 'row');
+{"; ".join(_SINCE_2)};
 """
 
 _DOCUMENT_COLUMNS = (
     "id, source, title, text, media_type, content_hash, author, publisher, published, url, language, "
-    "sections, page_starts, retrieved_at"
+    "sections, page_starts, retrieved_at, updated, correction"
 )
+TABLES = {
+    "origins": "SELECT t.origin, t.content_hash FROM origins t ORDER BY 1",
+    "documents": f"SELECT t.key, t.live, t.origin, t.family, t.{_DOCUMENT_COLUMNS.replace(', ', ', t.')}"
+    " FROM documents t WHERE t.live = 1 ORDER BY 1",
+    "passages": 'SELECT t.key, t.document, t.ordinal, t.start, t."end", t.section, t.page, t.vector'
+    " FROM passages t JOIN documents d ON d.key = t.document WHERE d.live = 1 ORDER BY 1",
+    "sketches": "SELECT t.number, t.document"
+    " FROM sketches t JOIN documents d ON d.key = t.document WHERE d.live = 1 ORDER BY 1, 2",
+}
+"""What a copy of the whole consists of; the rest is made from it."""
+
+_MOST_SCORED = 5000
+"""About so many passages, those that hold the rarest words of a query, are ranked by their words."""
+
+_MOST_COMPARED = 10
+"""So many documents, the likeliest ones, are compared with a new one."""
+
+
+class Statements(Protocol):
+    """A connection in a transaction; ``?`` stands for a value."""
+
+    def execute(self, sql: str, values: Sequence[Any] = ..., /) -> Any: ...
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +136,12 @@ class Catalogue:
         self._local = threading.local()
         self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._lock = threading.Lock()
+        self._shelf: Shelf | None = None
+
+    @property
+    def engine(self) -> str:
+        """Where it lives, in words."""
+        return f"SQLite ({self.path.name})"
 
     @classmethod
     def create(cls, folder: Path, meta: dict[str, str]) -> Catalogue:
@@ -126,46 +177,119 @@ class Catalogue:
 
     @classmethod
     def open_file(cls, path: Path) -> Catalogue:
-        """Open a copy that ``copy_to`` made; raises ``KnowledgeBaseError`` if it is no such file."""
+        """Open a copy that ``copy_to`` made, also one of an older version.
+
+        Raises ``KnowledgeBaseError`` if it is no such file.
+        """
         with storage_errors(path):
             catalogue = cls(path)
-            catalogue._check_version()
+            if catalogue.version() not in _UPGRADES:
+                catalogue._check_version()
         return catalogue
 
+    def version(self) -> int:
+        """The version of its schema; 0 for none."""
+        return int(self.meta().get("schema", "0"))
+
     def _check_version(self) -> None:
-        version = self.meta().get("schema")
-        if version != str(SCHEMA_VERSION):
+        if (version := self.version()) != SCHEMA_VERSION:
             raise KnowledgeBaseError(
-                f"{self.path} has version {version} and this kbqa reads version {SCHEMA_VERSION}",
+                f"{self.engine} has version {version} and this kbqa reads version {SCHEMA_VERSION}",
                 "use the kbqa that made it, or ingest into a new folder",
             )
 
+    @classmethod
+    def is_outdated(cls, folder: Path) -> bool:
+        """Whether the catalogue in ``folder`` is of an older version that ``upgrade`` knows."""
+        catalogue = cls(folder / FILE_NAME)
+        try:
+            return catalogue.version() in _UPGRADES
+        finally:
+            catalogue.close()
+
+    @classmethod
+    def upgrade(cls, folder: Path) -> Path | None:
+        """Bring the catalogue in ``folder`` up to date; says where a copy of it as it was is kept.
+
+        ``None`` if there is nothing to do. The caller holds the writer's lock. It is one transaction: killed
+        in its course, the catalogue is still of the old version. Readers of that can go on.
+        """
+        catalogue = cls(folder / FILE_NAME)
+        try:
+            version = catalogue.version()
+            if version not in _UPGRADES:
+                return None
+            backup = folder / f"catalogue.v{version}.sqlite"
+            catalogue.copy_to(backup)
+            catalogue._upgrade()
+            return backup
+        finally:
+            catalogue.close()
+
+    def _upgrade(self) -> None:
+        with self._transaction() as connection:
+            for version in range(self.version(), SCHEMA_VERSION):
+                _UPGRADES[version](self, connection)
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (str(SCHEMA_VERSION),))
+            self._advance(connection)
+
+    def _upgrade_to_2(self, connection: Statements) -> None:
+        """Dates of updates are learnt when a source is read again; all else the texts tell."""
+        for column in ("updated TEXT", "correction TEXT", "family INTEGER"):
+            connection.execute(f"ALTER TABLE documents ADD COLUMN {column}")
+        for statement in _SINCE_2:
+            connection.execute(statement)
+        keys = [row[0] for row in connection.execute("SELECT key FROM documents WHERE live = 1 ORDER BY key")]
+        for key in keys:
+            [text] = connection.execute("SELECT text FROM documents WHERE key = ?", (key,)).fetchone()
+            connection.execute("UPDATE documents SET correction = ? WHERE key = ?", (correction(text), key))
+            self._sketch(connection, key, text)
+        self._find_families(connection, keys)
+
     def copy_to(self, path: Path) -> None:
-        """Write the state of this moment to a new file, whoever reads or writes meanwhile."""
+        """Write the state of this moment to a file, whole or not at all; others may go on writing."""
+        draft = path.with_name(f"{path.name}.part")
         with storage_errors(path):
-            path.unlink(missing_ok=True)
-            copy = sqlite3.connect(path)
+            draft.unlink(missing_ok=True)
+            copy = sqlite3.connect(draft)
             try:
                 self._connection().backup(copy)
                 copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
+                copy.close()
+                with draft.open("rb") as file:
+                    os.fsync(file.fileno())
+                draft.replace(path)
             finally:
                 copy.close()
+                draft.unlink(missing_ok=True)
 
     def restore_to(self, folder: Path) -> None:
         """Put this state in the place of the catalogue in ``folder``, in one step for its readers.
 
         Its generation moves on from either, so that readers notice.
         """
-        before = Catalogue.open(folder).generation() if Catalogue.exists(folder) else 0
         path = folder / FILE_NAME
+        before = 0
+        if Catalogue.exists(folder):
+            old = Catalogue.open_file(path)
+            before = old.generation()
+            old.close()
         with storage_errors(path):
             draft = folder / f"{FILE_NAME}.new"
             self.copy_to(draft)
+            copy = Catalogue(draft)
+            copy._upgrade()
+            copy.close()
             changed = sqlite3.connect(draft, isolation_level=None)
             changed.execute(
                 "UPDATE meta SET value = max(CAST(value AS INTEGER), ?) + 1 WHERE key = 'generation'",
                 (before,),
             )
+            changed.execute(
+                "INSERT OR REPLACE INTO meta SELECT 'restored', value FROM meta WHERE key = 'generation'"
+            )
+            # An index on a server belongs to the knowledge base that the backup was made of.
+            changed.execute("DELETE FROM meta WHERE key IN ('collection', 'collection.new')")
             if not path.exists():
                 changed.execute("PRAGMA journal_mode = WAL")
                 changed.close()
@@ -193,7 +317,7 @@ class Catalogue:
             connection = sqlite3.connect(
                 self._address(), uri=True, timeout=30, check_same_thread=False, isolation_level=None
             )
-            connection.create_function("casefold", 1, lambda s: s and s.casefold(), deterministic=True)
+            connection.create_function("allowed", 1, lambda key: key in self._local.allowed)
             with storage_errors(self.path):
                 connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute("PRAGMA synchronous = NORMAL")
@@ -233,11 +357,21 @@ class Catalogue:
 
     def counts(self) -> tuple[int, int]:
         """How many live documents and passages there are."""
-        [[documents, passages]] = self._rows(
-            "SELECT count(DISTINCT d.key), count(p.key)"
-            " FROM documents d LEFT JOIN passages p ON p.document = d.key WHERE d.live = 1"
-        )
-        return documents, passages
+        return self.shelf().counts
+
+    def shelf(self) -> Shelf:
+        """The live documents as columns; read once for each generation."""
+        shelf, generation = self._shelf, self.generation()
+        while shelf is None or shelf.generation != generation:
+            documents = self._rows(
+                "SELECT key, publisher, substr(published, 1, 10) FROM documents WHERE live = 1"
+            )
+            passages = self._rows("SELECT document, min(key), count(*) FROM passages GROUP BY document")
+            restored = self.meta().get("restored", "")
+            read, generation = generation, self.generation()
+            if read == generation:  # else something was published between these queries
+                shelf = self._shelf = Shelf.of(generation, restored, documents, passages)
+        return shelf
 
     # Documents
 
@@ -258,16 +392,36 @@ class Catalogue:
         values = dict(zip(_DOCUMENT_COLUMNS.split(", "), row, strict=True))
         values["sections"] = tuple(Section(**s) for s in json.loads(values["sections"]))
         values["page_starts"] = tuple(json.loads(values["page_starts"]))
-        return Document(**values)
+        return Document(**values, copies=self._copies(document_id))
+
+    def _copies(self, document_id: str) -> tuple[str, ...]:
+        """The other live documents of its family, by id."""
+        rows = self._rows(
+            "SELECT other.id FROM documents d JOIN documents other ON other.family = d.family"
+            " WHERE d.id = ? AND d.live = 1 AND other.live = 1 AND other.key <> d.key ORDER BY other.id",
+            (document_id,),
+        )
+        return tuple(row[0] for row in rows)
 
     def documents(self) -> list[DocumentSummary]:
         """All live documents, by id."""
         rows = self._rows(
             "SELECT d.id, d.title, d.publisher, d.author, d.published, d.url, d.media_type, length(d.text),"
-            " (SELECT count(*) FROM passages p WHERE p.document = d.key), d.content_hash"
-            " FROM documents d WHERE d.live = 1 ORDER BY d.id"
+            " (SELECT count(*) FROM passages p WHERE p.document = d.key), d.content_hash, d.updated,"
+            " d.correction, coalesce(d.family, -d.key) FROM documents d WHERE d.live = 1 ORDER BY d.id"
         )
-        return [DocumentSummary(*row) for row in rows]
+        families: dict[int, list[str]] = {}
+        for row in rows:
+            families.setdefault(row[-1], []).append(row[0])
+        return [
+            replace(DocumentSummary(*row[:-1]), copies=tuple(i for i in families[row[-1]] if i != row[0]))
+            for row in rows
+        ]
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """The ids and texts of all live documents, one after the other."""
+        for (key,) in self._rows("SELECT key FROM documents WHERE live = 1 ORDER BY id"):
+            yield from self._rows("SELECT id, text FROM documents WHERE key = ? AND live = 1", (key,))
 
     def origin_hash(self, origin: str) -> str | None:
         """The content hash under which a file or URL was last ingested."""
@@ -275,7 +429,11 @@ class Catalogue:
         return row[0] if row else None
 
     def origins(self) -> list[str]:
-        return [row[0] for row in self._rows("SELECT origin FROM origins ORDER BY origin")]
+        """Every file and URL that was ingested, those too that have to be read again."""
+        rows = self._rows(
+            "SELECT origin FROM origins UNION SELECT origin FROM documents WHERE live = 1 ORDER BY origin"
+        )
+        return [row[0] for row in rows]
 
     def documents_of(self, origin: str) -> list[str]:
         rows = self._rows("SELECT id FROM documents WHERE origin = ? AND live = 1 ORDER BY key", (origin,))
@@ -288,16 +446,15 @@ class Catalogue:
         return row[0] if row else None
 
     def publishers(self) -> list[str]:
-        rows = self._rows("SELECT DISTINCT publisher FROM documents WHERE live = 1 AND publisher IS NOT NULL")
-        return sorted(row[0] for row in rows)
+        return sorted(name for name in self.shelf().publishers if name is not None)
 
     def questions(self, limit: int) -> list[str]:
         """Questions of FAQ blocks: the first of each document, by id, then the second of each, and so on."""
         rows = self._rows(
             "SELECT section FROM (SELECT d.id, section, row_number() OVER (PARTITION BY d.key"
             " ORDER BY min(p.ordinal)) AS turn FROM passages p JOIN documents d ON d.key = p.document"
-            " WHERE d.live = 1 AND p.section LIKE '%?' GROUP BY d.key, section) ORDER BY turn, id LIMIT ?",
-            (limit,),
+            " WHERE d.live = 1 AND p.section LIKE ? GROUP BY d.key, section) ORDER BY turn, id LIMIT ?",
+            ("%?", limit),
         )
         return [row[0] for row in rows]
 
@@ -313,6 +470,10 @@ class Catalogue:
             found.update((stored.key, stored) for stored in self._select_passages(where, part))
         return found
 
+    def passages_of(self, document_id: str) -> list[StoredPassage]:
+        """All passages of a live document, in order; none if there is no such document."""
+        return list(self._select_passages("d.live = 1 AND d.id = ? ORDER BY p.ordinal", (document_id,)))
+
     def neighbours(self, document_id: str, first: int, last: int) -> list[Passage]:
         """The passages of a live document with ordinals from ``first`` to ``last``, both included."""
         where = "d.live = 1 AND d.id = ? AND p.ordinal BETWEEN ? AND ? ORDER BY p.ordinal"
@@ -321,8 +482,8 @@ class Catalogue:
     def _select_passages(self, where: str, values: Sequence[object]) -> Iterator[StoredPassage]:
         rows = self._rows(
             # The text comes from the full-text table: cutting it out of a long document is slow.
-            "SELECT p.key, d.id, p.ordinal, p.start, p.end, w.text, p.section, p.page,"
-            " d.title, d.publisher, d.author, d.published, d.url"
+            'SELECT p.key, d.id, p.ordinal, p.start, p."end", w.text, p.section, p.page,'
+            " d.title, d.publisher, d.author, d.published, d.url, d.updated"
             " FROM passages p JOIN documents d ON d.key = p.document JOIN words w ON w.rowid = p.key"
             f" WHERE {where}",
             values,
@@ -332,17 +493,17 @@ class Catalogue:
                 key, Passage(document_id, ordinal, start, end, text, section, page), Source(*about)
             )
 
-    def matching(self, filters: Filters) -> list[int] | None:
-        """The keys of the live passages that a filter lets through, or ``None`` if it limits nothing."""
+    def matching(self, filters: Filters) -> Keys | None:
+        """The keys of the live passages that a filter lets through, sorted; ``None`` if it limits nothing."""
         if not filters:
             return None
-        where, values = _filter_sql(filters)
-        rows = self._rows(
-            "SELECT p.key FROM passages p JOIN documents d ON d.key = p.document"
-            f" WHERE d.live = 1 AND {where} ORDER BY p.key",
-            values,
-        )
-        return [row[0] for row in rows]
+        documents = None
+        if wanted := filters.document_ids:
+            rows = self._rows(
+                f"SELECT key FROM documents WHERE live = 1 AND id IN ({_marks(wanted)})", wanted
+            )
+            documents = [row[0] for row in rows]
+        return self.shelf().select(filters, documents)
 
     def vectors(self, keys: Sequence[int]) -> tuple[list[int], Vectors]:
         """Those of ``keys`` that are still there, in order, and their vectors: (len(keys), dimension)."""
@@ -373,24 +534,50 @@ class Catalogue:
 
     # Full text
 
-    def match(
-        self, words: Sequence[str], limit: int, filters: Filters | None = None
-    ) -> list[tuple[int, float]]:
+    def match(self, words: Sequence[str], limit: int, allowed: Keys | None = None) -> list[tuple[int, float]]:
         """The passages that hold any of ``words``, best first, as (key, BM25 score; higher is better).
 
-        Title and section count less than the text: they are repeated for each passage of a document.
+        Title and section count less than the text: they are repeated for each passage of a document. Where
+        very many passages hold the words, those that hold the rarer of them are ranked, and the common words
+        only tell between these. ``allowed`` are the sorted keys that a filter lets through.
         """
-        if not words:
+        if not words or (allowed is not None and not len(allowed)):
             return []
-        query = " OR ".join('"' + word.replace('"', '""') + '"' for word in words)
-        where, values = _filter_sql(filters) if filters else ("1 = 1", [])
-        rows = self._rows(
-            "SELECT words.rowid, -bm25(words, 1.0, 0.6, 0.4) AS score FROM words"
-            " JOIN passages p ON p.key = words.rowid JOIN documents d ON d.key = p.document"
-            f" WHERE words MATCH ? AND d.live = 1 AND {where} ORDER BY score DESC, words.rowid LIMIT ?",
-            (query, *values, limit),
+        finding, telling = self._by_rarity(list(dict.fromkeys(words)), allowed)
+        return self._ranked(finding, telling, limit, allowed)
+
+    def _by_rarity(self, words: list[str], allowed: Keys | None) -> tuple[list[str], list[str]]:
+        """The words to find passages by, and those too common for that; in a small library all find."""
+        total = self.counts()[1]
+        if total <= _MOST_SCORED:
+            return words, []
+        share = 1.0 if allowed is None else len(allowed) / total
+        counts = self.word_counts(words)
+        rarest = sorted(words, key=lambda word: counts[word])
+        scored = np.cumsum([counts[word] * share for word in rarest])
+        found_by = max(1, int(np.searchsorted(scored, _MOST_SCORED, side="right")))
+        return rarest[:found_by], rarest[found_by:]
+
+    def _ranked(
+        self, finding: list[str], telling: list[str], limit: int, allowed: Keys | None
+    ) -> list[tuple[int, float]]:
+        """By BM25 over all words the passages that hold any of ``finding``."""
+        rare, common = _any_of(finding), _any_of(telling)
+        # Two queries, so that no passage is found by both, and no word counts twice in one.
+        queries = [f"({rare}) AND ({common})", f"({rare}) NOT ({common})"] if telling else [rare]
+        found = [pair for query in queries for pair in self._matches(query, limit, allowed)]
+        return sorted(found, key=lambda pair: (-pair[1], pair[0]))[:limit]
+
+    def _matches(self, query: str, limit: int, allowed: Keys | None) -> list[tuple[int, float]]:
+        sql = "SELECT rowid, -bm25(words, 1.0, 0.6, 0.4) AS score FROM words WHERE words MATCH ?"
+        if allowed is not None:
+            sql += " AND allowed(rowid)"
+            self._connection()
+            self._local.allowed = set(allowed.tolist())
+        rows: list[tuple[int, float]] = self._rows(
+            f"{sql} ORDER BY score DESC, rowid LIMIT ?", (query, limit)
         )
-        return [(key, score) for key, score in rows]
+        return rows
 
     def word_counts(self, words: Iterable[str]) -> dict[str, int]:
         """In how many passages each word occurs, in any of its forms (Porter stems are compared)."""
@@ -437,12 +624,16 @@ class Catalogue:
                     json.dumps([asdict(s) for s in document.sections]),
                     json.dumps(document.page_starts),
                     document.retrieved_at,
+                    document.updated,
+                    correction(document.text),
                     item.origin,
                 )
                 document_key = connection.execute(
-                    f"INSERT INTO documents ({_DOCUMENT_COLUMNS}, origin) VALUES ({_marks(values)})", values
-                ).lastrowid
-                assert document_key is not None
+                    f"INSERT INTO documents ({_DOCUMENT_COLUMNS}, origin) VALUES ({_marks(values)})"
+                    " RETURNING key",
+                    values,
+                ).fetchone()[0]
+                self._sketch(connection, document_key, document.text)
                 keys = []
                 for passage, vector in zip(item.passages, item.vectors, strict=True):
                     row = (
@@ -455,11 +646,10 @@ class Catalogue:
                         vector.astype(np.float16).tobytes(),
                     )
                     key = connection.execute(
-                        "INSERT INTO passages (document, ordinal, start, end, section, page, vector)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        'INSERT INTO passages (document, ordinal, start, "end", section, page, vector)'
+                        " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING key",
                         row,
-                    ).lastrowid
-                    assert key is not None
+                    ).fetchone()[0]
                     keys.append(key)
                 staged.append((document_key, keys))
         return staged
@@ -476,25 +666,38 @@ class Catalogue:
                 connection.execute("SELECT id FROM documents WHERE key = ?", (key,)).fetchone()[0]
                 for key in document_keys
             ]
-            for document_id in dict.fromkeys([*retired_ids, *ids]):
-                self._retire(connection, document_id)
+            left = self._retire(connection, [*retired_ids, *ids])
             for key in document_keys:
                 connection.execute("UPDATE documents SET live = 1 WHERE key = ?", (key,))
                 self._index_words(connection, key)
-            connection.executemany("INSERT OR REPLACE INTO origins VALUES (?, ?)", hashes.items())
+            self._find_families(connection, [*left, *document_keys])
+            connection.executemany(
+                "INSERT INTO origins VALUES (?, ?)"
+                " ON CONFLICT (origin) DO UPDATE SET content_hash = excluded.content_hash",
+                hashes.items(),
+            )
             self._advance(connection)
 
-    def _index_words(self, connection: sqlite3.Connection, document_key: int) -> None:
+    def _index_words(self, connection: Statements, document_key: int) -> None:
         text, title = connection.execute(
             "SELECT text, title FROM documents WHERE key = ?", (document_key,)
         ).fetchone()
         passages = connection.execute(
-            "SELECT key, start, end, section FROM passages WHERE document = ?", (document_key,)
+            'SELECT key, start, "end", section FROM passages WHERE document = ?', (document_key,)
         ).fetchall()
-        connection.executemany(
-            "INSERT INTO words (rowid, text, section, title) VALUES (?, ?, ?, ?)",
-            [(key, text[start:end], section, title) for key, start, end, section in passages],
-        )
+        rows = [(key, text[start:end], section, title) for key, start, end, section in passages]
+        self._add_words(connection, rows)
+
+    def _add_words(self, connection: Statements, rows: Sequence[tuple[int, str, str | None, str]]) -> None:
+        connection.executemany("INSERT INTO words (rowid, text, section, title) VALUES (?, ?, ?, ?)", rows)
+
+    def _forget_words(self, connection: Statements, document_key: int | None = None) -> None:
+        """Those of a document, or all."""
+        if document_key is None:
+            connection.execute("DELETE FROM words")
+            return
+        sql = "DELETE FROM words WHERE rowid IN (SELECT key FROM passages WHERE document = ?)"
+        connection.execute(sql, (document_key,))
 
     def retire(self, document_ids: Sequence[str], origins: Sequence[str] = ()) -> int:
         """Take documents, and all of some origins, out of sight; says how many documents that were."""
@@ -504,34 +707,121 @@ class Catalogue:
                 rows = connection.execute("SELECT id FROM documents WHERE origin = ? AND live = 1", (origin,))
                 ids.extend(row[0] for row in rows.fetchall())
             ids = list(dict.fromkeys(ids))
-            count = 0
-            for document_id in ids:
-                row = connection.execute(
+            there = [
+                (document_id, row)
+                for document_id in ids
+                for row in connection.execute(
                     "SELECT origin FROM documents WHERE id = ? AND live = 1", (document_id,)
-                ).fetchone()
-                if row:
-                    count += 1
-                    self._retire(connection, document_id)
-                    # The next ingestion must not take the file for unchanged.
-                    connection.execute("DELETE FROM origins WHERE origin = ?", row)
+                ).fetchall()
+            ]
+            self._find_families(connection, self._retire(connection, [i for i, _ in there]))
+            # The next ingestion must not take the file for unchanged.
+            connection.executemany("DELETE FROM origins WHERE origin = ?", [row for _, row in there])
             connection.executemany("DELETE FROM origins WHERE origin = ?", [(o,) for o in origins])
-            if count:
+            if there:
                 self._advance(connection)
-        return count
+        return len(there)
 
-    def _retire(self, connection: sqlite3.Connection, document_id: str) -> None:
-        row = connection.execute(
-            "SELECT key FROM documents WHERE id = ? AND live = 1", (document_id,)
-        ).fetchone()
-        if row is None:
-            return
-        connection.execute(
-            "DELETE FROM words WHERE rowid IN (SELECT key FROM passages WHERE document = ?)", row
+    def _retire(self, connection: Statements, document_ids: Sequence[str]) -> list[int]:
+        """Take documents out of sight; gives the keys of those of their families that are left."""
+        families = set()
+        for document_id in dict.fromkeys(document_ids):
+            row = connection.execute(
+                "SELECT key, family FROM documents WHERE id = ? AND live = 1", (document_id,)
+            ).fetchone()
+            if row is None:
+                continue
+            key, family = row
+            families.add(family)
+            self._forget_words(connection, key)
+            connection.execute("UPDATE documents SET live = 0 WHERE key = ?", (key,))
+        left = (
+            connection.execute(
+                "SELECT key FROM documents WHERE family = ? AND live = 1", (family,)
+            ).fetchall()
+            for family in families
         )
-        connection.execute("UPDATE documents SET live = 0 WHERE key = ?", row)
+        return sorted(key for rows in left for (key,) in rows)
 
-    def _advance(self, connection: sqlite3.Connection) -> None:
-        connection.execute("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
+    def _sketch(self, connection: Statements, document_key: int, text: str) -> None:
+        rows = [(number, document_key) for number in sketch(runs(text))]
+        connection.executemany("INSERT INTO sketches (number, document) VALUES (?, ?)", rows)
+
+    def _find_families(self, connection: Statements, document_keys: Sequence[int]) -> None:
+        """Give live documents the families that they belong to, whatever they had before."""
+        for key in document_keys:
+            connection.execute("UPDATE documents SET family = key WHERE key = ?", (key,))
+        for key in document_keys:
+            likely = connection.execute(
+                "SELECT d.key FROM sketches own JOIN sketches s ON s.number = own.number"
+                " JOIN documents d ON d.key = s.document"
+                " WHERE own.document = ? AND d.live = 1 AND d.key <> ?"
+                " GROUP BY d.key HAVING count(*) >= ? ORDER BY count(*) DESC, d.key LIMIT ?",
+                (key, key, LIKELY, _MOST_COMPARED),
+            ).fetchall()
+            if not likely:
+                continue
+            own, *others = (
+                connection.execute("SELECT text, family FROM documents WHERE key = ?", row).fetchone()
+                for row in [(key,), *likely]
+            )
+            own_runs = runs(own[0])
+            families = {own[1]} | {family for text, family in others if are_copies(own_runs, runs(text))}
+            connection.execute(
+                f"UPDATE documents SET family = ? WHERE family IN ({_marks([*families])}) AND live = 1",
+                (min(families), *families),
+            )
+
+    def _advance(self, connection: Statements) -> None:
+        connection.execute(
+            "UPDATE meta SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) WHERE key = 'generation'"
+        )
+
+    # Notes, and everything at once
+
+    def note(self, key: str, value: str | None) -> None:
+        """Remember a word about the whole, or forget it; ``meta`` gives it back."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM meta WHERE key = ?", (key,))
+            if value is not None:
+                connection.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
+
+    def rows_of(self, table: str, batch: int = 500) -> Iterator[list[tuple[Any, ...]]]:
+        """What is live of one of ``TABLES``, in the order of its first columns, batch by batch."""
+        first = 0
+        while True:
+            # By place, not by key: two tables have none, and nobody writes meanwhile.
+            rows = self._rows(f"{TABLES[table]} LIMIT ? OFFSET ?", (batch, first))
+            if not rows:
+                return
+            yield rows
+            first += len(rows)
+
+    def fill(
+        self, tables: Iterable[tuple[str, Iterable[list[tuple[Any, ...]]]]], meta: dict[str, str]
+    ) -> None:
+        """Become a copy of what ``rows_of`` gave for each table, in one step; it must be empty so far."""
+        with self._transaction() as connection:
+            for table, batches in tables:
+                for rows in batches:
+                    columns = TABLES[table].split(" FROM ")[0].removeprefix("SELECT ").replace("t.", "")
+                    sql = f"INSERT INTO {table} ({columns}) VALUES ({_marks(rows[0])})"
+                    connection.executemany(sql, rows)
+            for (key,) in connection.execute("SELECT key FROM documents ORDER BY key").fetchall():
+                self._index_words(connection, key)
+            for key, value in meta.items():
+                connection.execute("DELETE FROM meta WHERE key = ?", (key,))
+                connection.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
+            self._advance(connection)
+
+    def checksum(self) -> str:
+        """A hash over everything live, vectors too; the same whichever engine holds it."""
+        digest = hashlib.sha256()
+        for table in TABLES:
+            for rows in self.rows_of(table):
+                for row in rows:
+                    digest.update(repr(row).encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
 
     # Health
 
@@ -552,7 +842,7 @@ class Catalogue:
     def index_words_anew(self) -> None:
         """Fill the full-text index anew from the documents."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM words")
+            self._forget_words(connection)
             for (key,) in connection.execute("SELECT key FROM documents WHERE live = 1").fetchall():
                 self._index_words(connection, key)
             self._advance(connection)
@@ -580,7 +870,7 @@ class Catalogue:
             connection.execute("DELETE FROM documents WHERE live = 0")
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self) -> Iterator[Statements]:
         with storage_errors(self.path):
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
@@ -590,6 +880,10 @@ class Catalogue:
             except BaseException:
                 connection.rollback()
                 raise
+
+
+_UPGRADES: dict[int, Callable[[Catalogue, Statements], None]] = {1: Catalogue._upgrade_to_2}
+"""What leads from each older version of the schema to the next one."""
 
 
 @contextmanager
@@ -617,22 +911,6 @@ def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
 
 
-def _filter_sql(filters: Filters) -> tuple[str, list[object]]:
-    clauses: list[str] = []
-    values: list[object] = []
-    if filters.publishers:
-        # instr() instead of LIKE: a name may hold % or _.
-        clauses.append(
-            " OR ".join("instr(casefold(d.publisher), casefold(?)) > 0" for _ in filters.publishers)
-        )
-        values.extend(filters.publishers)
-    if filters.document_ids:
-        clauses.append(f"d.id IN ({_marks(filters.document_ids)})")
-        values.extend(filters.document_ids)
-    if filters.after:
-        clauses.append("substr(d.published, 1, 10) >= ?")
-        values.append(filters.after)
-    if filters.before:
-        clauses.append("substr(d.published, 1, 10) <= ?")
-        values.append(filters.before)
-    return " AND ".join(f"({clause})" for clause in clauses), values
+def _any_of(words: Iterable[str]) -> str:
+    """A query of FTS5 for the passages that hold any of these words."""
+    return " OR ".join('"' + word.replace('"', '""') + '"' for word in words)

@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
     from kb.settings import Settings
     from kb.tables import Mode
-    from kb.types import CheckReport, Failure, Filters, IngestReport
+    from kb.types import Answer, CheckReport, Failure, Filters, IngestReport, Usage
+    from kb.users import Users
 
 F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED = 130
+REDRAWN_S = 0.05  # seconds between two looks at an answer that is being written
 NAMED_FAILURES = 20
 
 
@@ -63,6 +65,12 @@ class Run:
         settings = self.settings(model=model, **overrides)
         with KnowledgeBase.open(settings.kb, settings) as kb:
             yield kb
+
+    def users(self) -> Users:
+        """Who may log in to the web app over this knowledge base."""
+        from kb.users import Users
+
+        return Users(self.settings().kb)
 
     def put(self, value: object, text: Callable[[], str]) -> None:
         """Print a result: as JSON if that was asked for, else as text."""
@@ -185,6 +193,9 @@ def cli() -> None:
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--prune", is_flag=True, help="Also remove documents whose file is gone.")
+@click.option(
+    "--watch", is_flag=True, help="Go on: read what changes and remove what goes, until Ctrl-C is pressed."
+)
 @click.option("--include", metavar="PATTERN", multiple=True, help='Only such files of a folder: "*.md".')
 @click.option("--exclude", metavar="PATTERN", multiple=True, help="Not these; patterns as in .gitignore.")
 @click.option(
@@ -201,6 +212,7 @@ def ingest(
     run: Run,
     sources: tuple[str, ...],
     prune: bool,
+    watch: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     columns: tuple[tuple[str, str], ...],
@@ -220,20 +232,54 @@ def ingest(
     if password == "-":
         password = click.prompt("Password", hide_input=True, err=True)
     settings = run.settings()
-    with Store.open(settings.kb, settings, create=True) as store, _progress(run, "ingesting") as progress:
-        report = ingest_sources(
-            sources,
-            store,
-            prune=prune,
-            options=Options(password, columns),
-            chosen=Chosen(include, exclude),
-            fetcher=Fetcher(private=settings.private_urls),
-            progress=progress,
-        )
-    for failure in report.failed:
-        click.echo(f"failed: {failure.source}: {failure.error}", err=True)
+    with Store.open(settings.kb, settings, create=True) as store:
+
+        def once(part: Sequence[str], prune: bool, wait_s: float = 0.0) -> IngestReport:
+            with _progress(run, "ingesting") as progress:
+                return ingest_sources(
+                    part,
+                    store,
+                    prune=prune,
+                    options=Options(password, columns),
+                    chosen=Chosen(include, exclude),
+                    fetcher=Fetcher(private=settings.private_urls),
+                    progress=progress,
+                    wait_s=wait_s,
+                )
+
+        if watch:
+            return _watch(run, sources, store.folder, functools.partial(once, wait_s=60))
+        report = once(sources, prune)
+    _tell_failures(report)
     run.put(report, lambda: _ingest_text(report))
     return 1 if report.failed else 0
+
+
+def _watch(
+    run: Run, sources: Sequence[str], folder: Path, ingest: Callable[[Sequence[str], bool], IngestReport]
+) -> int:
+    """Keep the sources in step until Ctrl-C, which is no failure here."""
+    import json
+    from datetime import datetime
+
+    from ingest.watch import keep_in_step
+
+    def tell(report: IngestReport) -> None:
+        _tell_failures(report)
+        now = f"{datetime.now():%H:%M:%S}"
+        _print(json.dumps(report.to_dict()) if run.json else f"{now} {_ingest_text(report)}")
+
+    run.say("Watching; stop with Ctrl-C.")
+    try:
+        keep_in_step(sources, folder, ingest, tell)
+    except KeyboardInterrupt:
+        run.say("Stopped; everything that was read is kept.")
+    return 0
+
+
+def _tell_failures(report: IngestReport) -> None:
+    for failure in report.failed:
+        click.echo(f"failed: {failure.source}: {failure.error}", err=True)
 
 
 @cli.command()
@@ -242,6 +288,8 @@ def ingest(
 @top_option
 @model_option
 @unsupported_option
+@click.option("--anyway", is_flag=True, help="Ask it even where the documents seem to hold no answer.")
+@click.option("--trace", is_flag=True, help="Also show what was searched for and asked on the way.")
 @_shared
 @click.pass_obj
 def ask(
@@ -250,6 +298,8 @@ def ask(
     top: int | None,
     model: str | None,
     unsupported: str | None,
+    anyway: bool,
+    trace: bool,
     filters: Filters,
 ) -> int:
     """Answer a question, with its sources.
@@ -257,17 +307,49 @@ def ask(
     "-" reads the question from stdin.
 
     With --model a chat model words the answer from the passages that were found. Its sentences are held
-    against the sources like any others; what they do not bear out is marked or withheld.
+    against the sources like any others; what they do not bear out is marked or withheld. On a terminal the
+    answer is seen as it is written, and replaced by the one that was checked.
     """
-    from kb.render import answer_text
+    from kb.render import answer_text, trace_text
 
     text = _words(question, "question", "ask")
-    with run.library(top=top, model=model, unsupported=unsupported) as kb:
-        answer = kb.ask(text, filters=filters, top=top)
+    with run.library(top=top, model=model, unsupported=unsupported, model_anyway=anyway or None) as kb:
+        growing = kb.stream(text, filters=filters, top=top)
+        answer = _watched(growing, watching=not (run.json or run.quiet) and sys.stdout.isatty())
     if answer.status == "error" and not run.json:
         raise KBError(answer.error or "the question could not be answered")
-    run.put(answer, lambda: answer_text(answer))
+    run.put(answer, lambda: "\n\n".join([answer_text(answer), *([trace_text(answer)] if trace else [])]))
     return 1 if answer.status == "error" else 0
+
+
+def _watched(growing: Iterator[Answer], *, watching: bool) -> Answer:
+    """The last answer; on a terminal those before it are shown while they last, and then taken away."""
+    from collections import deque
+    from itertools import chain
+
+    if not watching:
+        return deque(growing, maxlen=1).pop()
+    from kb.render import growing_text
+    from kb.types import EXTRACTIVE
+
+    answer = next(growing)
+    if answer.model == EXTRACTIVE:  # it has not been written by anyone, and is the last one
+        return answer
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    with Live(console=console, transient=True, auto_refresh=False, vertical_overflow="ellipsis") as screen:
+        shown, seen = "", 0.0
+        for latest in chain([answer], growing):
+            answer = latest
+            settled, unchecked = growing_text(answer)
+            # A sentence that has settled is shown at once, single words no more often than the eye follows.
+            if settled != shown or time.monotonic() - seen > REDRAWN_S:
+                screen.update(Text(settled) + Text(unchecked, "dim italic"), refresh=True)
+                shown, seen = settled, time.monotonic()
+    return answer
 
 
 @cli.command()
@@ -449,6 +531,37 @@ def restore(run: Run, source: Path, replace: bool) -> None:
 
 
 @cli.command()
+@click.option("--to", required=True, metavar="PLACE", help="A folder, or a postgresql:// address.")
+@click.option("--vectors", metavar="URL", help="A Chroma server for the vector index there.")
+@_shared
+@click.pass_obj
+def migrate(run: Run, to: str, vectors: str | None) -> None:
+    """Copy the knowledge base to another place, or from one engine to another.
+
+    Nothing is embedded again. What there was stays where it is; both are compared in the end.
+    """
+    from kb.migrate import migrate as move
+    from kb.migrate import target_settings
+    from kb.store import Store
+
+    settings = run.settings()
+    target = target_settings(settings, to, vectors)
+    with Store.open(settings.kb, settings) as store:
+        moved = move(store, target)
+    named = {"KBQA_CATALOGUE": target.catalogue, "KBQA_VECTORS": target.vectors}
+    if not target.catalogue:
+        named["KBQA_KB"] = str(target.kb)
+    use = " ".join(f"{name}={value}" for name, value in named.items() if value)
+    run.put(
+        moved,
+        lambda: (
+            f"{moved.documents} documents, {moved.passages} passages copied; checksum {moved.checksum}."
+            f"\nUse them with {use}"
+        ),
+    )
+
+
+@cli.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="IN")
 @click.option("-o", "--output", "target", type=click.Path(path_type=Path), required=True, metavar="OUT")
 @click.option(
@@ -488,7 +601,8 @@ def batch(
     names the knowledge base's generation and the hashes of its sources; for .jsonl and .csv they stand in
     OUT.receipt.json.
 
-    A run that was cut off is continued by the same command. --dry-run says what it would do.
+    A run that was cut off is continued by the same command. --dry-run says what it would do; a chat model is
+    asked for about three of the rows, to say what all will cost.
     """
     from kb.batch import plan_batch, run_batch
 
@@ -624,16 +738,75 @@ def _draft_questions(run: Run, path: Path, count: int) -> int:
     return 0
 
 
+@cli.group()
+@_shared
+def user() -> None:
+    """Name who may log in to the web app.
+
+    Once there is a user, the page asks for a login. Readers ask and check; editors also add and remove
+    documents.
+    """
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--editor", is_flag=True, help="May add and remove documents.")
+@click.option("--no-password", is_flag=True, help="A proxy logs this user in (setting proxy_user).")
+@_shared
+@click.pass_obj
+def user_add(run: Run, name: str, editor: bool, no_password: bool) -> int:
+    """Add a user, or change role and password of one. The password is asked for, or read from stdin."""
+    password = None
+    if not no_password:
+        if sys.stdin.isatty():
+            password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        else:
+            password = sys.stdin.readline().rstrip("\r\n")
+    added = run.users().put(name, "editor" if editor else "reader", password)
+    run.put({"name": added.name, "role": added.role}, lambda: f"{added.name} may log in as {added.role}.")
+    return 0
+
+
+@user.command("remove")
+@click.argument("name")
+@_shared
+@click.pass_obj
+def user_remove(run: Run, name: str) -> int:
+    """Take a user out, who is logged out with that."""
+    run.users().remove(name)
+    run.put({"removed": name}, lambda: f"{name} was taken out.")
+    return 0
+
+
+@user.command("list")
+@_shared
+@click.pass_obj
+def user_list(run: Run) -> int:
+    """List who may log in."""
+    users = sorted(run.users().all().values(), key=lambda user: user.name)
+    listed = [{"name": u.name, "role": u.role, "password": bool(u.password)} for u in users]
+    run.put(
+        listed, lambda: "\n".join(f"{u.name}  {u.role}" for u in users) or "Nobody: no login is asked for."
+    )
+    return 0
+
+
 @cli.command()
 @click.option("--host", help="Address to listen on [127.0.0.1: this machine only].")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on [7860].")
+@click.option("--mcp", is_flag=True, default=None, help="Offer ask, check and search to agents over MCP too.")
+@click.option("--metrics", is_flag=True, default=None, help="Give figures for Prometheus at /metrics.")
 @model_option
 @unsupported_option
 @_shared
 @click.pass_obj
-def serve(run: Run, host: str | None, port: int | None, model: str | None, unsupported: str | None) -> None:
-    """Start the web app; Ctrl-C ends it."""
-    settings = run.settings(host=host, port=port, model=model, unsupported=unsupported)
+def serve(run: Run, /, **options: Any) -> None:
+    """Start the web app; Ctrl-C ends it.
+
+    Others reach it with --host 0.0.0.0 and the setting `hosts`; name who may log in with `kbqa user add`
+    before that. docs/public.md has the rest.
+    """
+    settings = run.settings(**options)
 
     import app
 
@@ -693,11 +866,28 @@ def _batch_text(report: BatchReport, target: Path) -> str:
     return (
         f"{report.done} rows{resumed}: {report.answered} answered, {report.not_found} not found, "
         f"{len(report.failed)} failed, in {report.seconds:.1f} s. Written to {target}."
+        f"{_unworded_text(report.unworded)}{_usage_text(report.usage)}"
     )
 
 
+def _unworded_text(count: int) -> str:
+    if not count:
+        return ""
+    was = "was" if count == 1 else "were"
+    return (
+        f"\n{_many(count, 'row')} {was} answered in the documents' words, since the chat model failed; "
+        "the same command asks it again."
+    )
+
+
+def _usage_text(usage: Usage | None) -> str:
+    from kb.render import usage_text
+
+    return f"\nChat model: {usage_text(usage)}" if usage else ""
+
+
 def _plan_text(plan: BatchPlan) -> str:
-    from kb.render import duration
+    from kb.render import duration, usage_text
 
     lines = [f"{plan.rows} rows, {plan.left} to be done."]
     if plan.faulty:
@@ -711,6 +901,11 @@ def _plan_text(plan: BatchPlan) -> str:
         lines.append(
             f"About {duration(plan.seconds)} with {_many(plan.workers, 'worker')}, as tried with {tried}."
         )
+    if plan.usage:
+        lines.append(f"The chat model will take about {usage_text(plan.usage)}")
+    if plan.tried:
+        told = "" if plan.usage else " What the others will take is not known from this."
+        lines.append(f"Trying took {usage_text(plan.tried)}{told}")
     return "\n".join([*lines, "Nothing was written."])
 
 

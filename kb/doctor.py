@@ -101,7 +101,8 @@ def _leftovers(store: Store) -> Iterator[Finding]:
 
 
 def _dates(store: Store, today: date) -> Iterator[Finding]:
-    dated = [(s.id, s.published[:10]) for s in store.catalogue.documents() if s.published]
+    documents = store.catalogue.documents()
+    dated = [(s.id, day[:10]) for s in documents for day in (s.published, s.updated) if day]
     for what, found in (
         ("lies in the future", [f"{i} ({day})" for i, day in dated if day > today.isoformat()]),
         ("cannot be right", [f"{i} ({day})" for i, day in dated if day[:4] < OLDEST]),

@@ -3,9 +3,9 @@
 Every sentence of the best passages is a candidate. A candidate is described by some twenty numbers
 (``FEATURES``: what the reader says of it, what of the question it holds, how near its passage is in meaning,
 whether it has the kind of thing that was asked for), and two small fitted models read them: one orders the
-candidates, the other says how likely the best one answers at all. Below its threshold the answer is a
-refusal. Weights, threshold and the data they were fitted on are in ``extract.json``;
-``benchmarks/fit_extract.py`` makes that file.
+candidates; the other, after a closer look at the first of them, says how likely the best one answers at all.
+Below its threshold the answer is a refusal. Weights, threshold and the data they were fitted on are in
+``extract.json``; ``benchmarks/fit_extract.py`` makes that file.
 """
 
 from __future__ import annotations
@@ -22,21 +22,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kb.embed import Embed
 from kb.question import Question
 from kb.reader import Marks, Page
 from kb.retrieve import Weights
-from kb.text import amounts, content_words, dates, fold, names, sentence_spans, words
+from kb.text import Amount, Span, amounts, content_words, dates, fold, names, sentence_spans, words
 from kb.types import Answer, Citation, Hit, Passage, Sentence
 
 Matrix = NDArray[np.float64]
 Read = Callable[[str, Sequence[Page]], list[Marks]]
 Marked = dict[Passage, Marks]
+# The log odds, against "it leaves this open", that each page supports and contradicts a claim; (pages, 2).
+Odds = Callable[[str, Sequence[Page]], Matrix]
 
 READ = 10  # hits that are searched for and read, however many are reported
 MAX_WORDS = 80
 MAX_WORDS_LIST = 110
 MAX_SENTENCES = 3
 MAX_SENTENCES_LIST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Senses:
+    """What looks at question and passages: the reader, nearness of meaning, and the judge of claims."""
+
+    read: Read
+    embed: Embed
+    judge: Odds
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +75,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The candidates for a question, best first, and how likely the best one answers it.
+    """The candidates for a question, best first; how likely it is that the question is answered, and that the
+    best one is right.
 
     For each candidate ``told`` holds the words in it that answer, as the reader sees it, and ``trust`` the
     log odds that they do. ``own_answer``: the best one is a document's own answer to the very question.
@@ -73,7 +86,8 @@ class Reading:
     scores: tuple[float, ...]
     told: tuple[str, ...]
     trust: tuple[float, ...]
-    probability: float
+    answerable: float
+    right: float
     own_answer: bool = False
 
 
@@ -86,26 +100,23 @@ def candidates(hits: Sequence[Hit]) -> list[Candidate]:
 
 
 def _of_hit(hit: Hit) -> list[Candidate]:
-    passage = hit.passage
-    spans = [
-        span for span in sentence_spans(passage.text) if not _is_heading(passage.text[slice(*span)], hit)
-    ]
+    text = hit.passage.text
+    spans = _said(text, hit.passage.section, hit.source.title)
     found = []
     for index, (start, end) in enumerate(spans):
-        text = passage.text[start:end]
-        if text.endswith("?") or not any(c.isalnum() for c in text):
+        sentence = text[start:end]
+        if sentence.endswith("?") or not any(c.isalnum() for c in sentence):
             continue
-        start += len(re.match(r"(?:[-*\u2022\u25b8\u2013]\s+)?", text).group())  # type: ignore[union-attr]
-        text = passage.text[start:end]
-        traits = _traits(text)
+        start += len(re.match(r"(?:[-*\u2022\u25b8\u2013]\s+)?", sentence).group())  # type: ignore[union-attr]
+        traits = _traits(text[start:end])
         found.append(
             Candidate(
                 hit=hit,
-                start=passage.start + start,
-                end=passage.start + end,
-                text=text,
-                before=passage.text[slice(*spans[index - 1])] if index else "",
-                after=passage.text[slice(*spans[index + 1])] if index + 1 < len(spans) else "",
+                start=hit.passage.start + start,
+                end=hit.passage.start + end,
+                text=text[start:end],
+                before=text[slice(*spans[index - 1])] if index else "",
+                after=text[slice(*spans[index + 1])] if index + 1 < len(spans) else "",
                 index=index,
                 stems=traits.stems,
                 names=traits.names,
@@ -115,9 +126,15 @@ def _of_hit(hit: Hit) -> list[Candidate]:
     return found
 
 
-def _is_heading(text: str, hit: Hit) -> bool:
+@lru_cache(maxsize=4096)  # a list of questions meets the same passages
+def _said(text: str, *titles: str | None) -> tuple[Span, ...]:
+    """The sentences of a passage that are none of the headings above it."""
+    return tuple(span for span in sentence_spans(text) if not _is_heading(text[slice(*span)], titles))
+
+
+def _is_heading(text: str, titles: Sequence[str | None]) -> bool:
     """Whether a line is a title rather than something said: short, and without figures or an end."""
-    if text in (hit.passage.section, hit.source.title):
+    if text in titles:
         return True
     # A list item or a table row is short too, and can be an answer.
     return len(text.split()) <= 8 and not re.search(
@@ -186,11 +203,12 @@ FEATURES = (
 def mark(question: Question, found: Sequence[Candidate], read: Read) -> Marked:
     """What the reader says of the passages that the candidates stand in."""
     hits = list({c.hit.passage: c.hit for c in found}.values())
-    pages = [
-        Page(f"{hit.source.title} {hit.passage.section or ''}".strip(), hit.passage.text) for hit in hits
-    ]
-    marks = read(question.search_text, pages)
+    marks = read(question.search_text, [Page(_heading(hit), hit.passage.text) for hit in hits])
     return {hit.passage: each for hit, each in zip(hits, marks, strict=True)}
+
+
+def _heading(hit: Hit) -> str:
+    return f"{hit.source.title} {hit.passage.section or ''}".strip()
 
 
 def features(question: Question, weights: Weights, found: Sequence[Candidate], marked: Marked) -> Matrix:
@@ -273,6 +291,16 @@ def _places(text: str) -> dict[str, list[int]]:
     return place
 
 
+@lru_cache(maxsize=20_000)
+def _amounts(text: str) -> tuple[Amount, ...]:
+    return tuple(amounts(text))
+
+
+@lru_cache(maxsize=20_000)
+def _content_stems(text: str) -> frozenset[str]:
+    return frozenset(w.stem for w in content_words(text))
+
+
 def _kind(question: Question, c: Candidate) -> tuple[float, float]:
     """Whether the sentence has the kind of thing that is asked for: (found, missing), each 0 or 1."""
     asked = fold(question.search_text)
@@ -287,7 +315,7 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
         case "how_many" | "how_much":
             money = question.kind == "how_much" and bool(_PRICE.search(question.text))
             new = [
-                a for a in amounts(c.text) if fold(c.text[a.start : a.end]) not in asked and a.kind != "year"
+                a for a in _amounts(c.text) if fold(c.text[a.start : a.end]) not in asked and a.kind != "year"
             ]
             found = any(a.kind == "money" for a in new) if money else bool(new)
         case "why":
@@ -299,17 +327,43 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
 
 # ----------------------------------------------------------------------------------------- models
 
-SUMMARY = ("order", "reader", "covered", "words", "library")
+SUMMARY = ("order", "reader", "covered", "words", "library", "near", "borne_out")
 TERMS = (*SUMMARY, *(f"{one}*{other}" for one, other in combinations_with_replacement(SUMMARY, 2)))
 
 
-def summarise(weights: Weights, hits: Sequence[Hit], order: Matrix, rows: Matrix) -> Matrix:
+LOOKED_AT = 4  # of the candidates, for nearness of meaning, which takes too long to ask of all
+
+
+def nearness(question: Question, best: Sequence[Candidate], embed: Embed) -> Matrix:
+    """How near in meaning each sentence is to the question, as a cosine; shape (len(best),)."""
+    vectors = embed([question.search_text, *(c.text for c in best)])
+    return np.asarray(vectors[1:] @ vectors[0], dtype=np.float64)
+
+
+def borne_out(question: Question, first: Candidate, judge: Odds) -> float:
+    """The log odds, by the judge, that the best sentence supports the question, taken for a claim: what a
+    passage bears out is rarely a near miss."""
+    page = Page(_heading(first.hit), f"{first.before} {first.text} {first.after}".strip())
+    return float(judge(question.text, [page])[0, 0])
+
+
+def reordered(order: Matrix, best: NDArray[np.int64], near: Matrix, weight: float) -> Matrix:
+    """The order scores, with those of the ``best`` (indices) moved by how near they are among themselves."""
+    moved = order.copy()
+    moved[best] += weight * (near - near.mean())
+    return moved
+
+
+def summarise(
+    weights: Weights, hits: Sequence[Hit], order: Matrix, rows: Matrix, near: Matrix, judged: float
+) -> Matrix:
     """What speaks for and against the question being answered at all, shape (len(SUMMARY),).
 
     The best order score; what the reader says of the sentence that it trusts most; how much of the question
-    the best hits hold together (one in several parts is answered by several of them); and what these have to
+    the best hits hold together (one in several parts is answered by several of them); what these have to
     be seen against: the length of the question, and the size of the library, since in a large one something
-    always looks a little like an answer.
+    always looks a little like an answer; how near in meaning the nearest of the best sentences is; and what
+    the judge says of the first.
     """
     together = frozenset().union(*(_hit_stems(hit) for hit in hits[:5]))
     return np.array(
@@ -319,6 +373,8 @@ def summarise(weights: Weights, hits: Sequence[Hit], order: Matrix, rows: Matrix
             weights.coverage(together),
             math.log1p(len(weights.rarity)),
             math.log1p(weights.passages),
+            near.max(),
+            judged,
         ]
     )
 
@@ -349,21 +405,23 @@ def terms(scaled: Matrix) -> Matrix:
 class Model:
     """The fitted weights.
 
-    ``order`` (over ``FEATURES``) ranks the candidates; ``mean`` and ``scale`` (over ``SUMMARY``), ``weight``
-    (over ``TERMS``) and ``bias`` give the probability that the best one answers; below ``threshold`` the
-    answer is a refusal.
+    ``order`` (over ``FEATURES``) ranks the candidates, and nearness of meaning, with the weight ``near``, the
+    best of them anew. ``mean`` and ``scale`` (over ``SUMMARY``), ``weight`` (2 by ``TERMS``) and ``bias`` (2)
+    give the probabilities that the question is answered at all, and that the best candidate is right. Below
+    ``threshold`` of the first the answer is a refusal.
     """
 
     order: Matrix
+    near: float
     mean: Matrix
     scale: Matrix
     weight: Matrix
-    bias: float
+    bias: Matrix
     threshold: float
 
-    def probability(self, summary: Matrix) -> Matrix:
-        """That the best candidate answers, for one summary or for rows of them."""
-        z = terms((summary - self.mean) / self.scale) @ self.weight + self.bias
+    def probabilities(self, summary: Matrix) -> Matrix:
+        """Answerable, and right; shape (..., 2) for one summary or for rows of them."""
+        z = terms((summary - self.mean) / self.scale) @ self.weight.T + self.bias
         return np.asarray(1.0 / (1.0 + np.exp(-z)))
 
 
@@ -373,12 +431,16 @@ def load_model() -> Model:
     data = json.loads(Path(__file__).with_name("extract.json").read_text(encoding="utf-8"))
     return Model(
         order=np.array([data["order"][name] for name in FEATURES]),
+        near=data["near"],
         mean=np.array([data["mean"][name] for name in SUMMARY]),
         scale=np.array([data["scale"][name] for name in SUMMARY]),
-        weight=np.array([data["answerable"][name] for name in TERMS]),
-        bias=data["bias"],
+        weight=np.array([[data[part][name] for name in TERMS] for part in PROBABILITIES]),
+        bias=np.array([data[part]["bias"] for part in PROBABILITIES]),
         threshold=data["threshold"],
     )
+
+
+PROBABILITIES = ("answerable", "right")
 
 
 # What it is worth (in log odds) that a document asks the very question and the sentence stands in its
@@ -390,31 +452,37 @@ def _asked_there(question: Question, weights: Weights, candidate: Candidate) -> 
     """How alike the question and the one that the candidate answers in a FAQ are; 0...1, 0 if hardly."""
     if not candidate.faq:
         return 0.0
-    there = {w.stem for w in content_words(candidate.faq)}
+    there = _content_stems(candidate.faq)
     asked = {w.stem for w in question.words}
     alike = weights.coverage(there) * len(there & asked) / max(1, len(there))
     return alike if alike >= 0.25 else 0.0
 
 
-def read(question: Question, weights: Weights, hits: Sequence[Hit], reader: Read, model: Model) -> Reading:
+def read(question: Question, weights: Weights, hits: Sequence[Hit], senses: Senses, model: Model) -> Reading:
     """Order the sentences of the hits by how well they answer, and say whether the best one does."""
     found = candidates(hits)
     if not found:
-        return Reading((), (), (), (), 0.0)
-    marked = mark(question, found, reader)
+        return Reading((), (), (), (), 0.0, 0.0)
+    marked = mark(question, found, senses.read)
     rows = features(question, weights, found, marked)
     order = rows @ model.order + np.array([FAQ_BONUS * _asked_there(question, weights, c) for c in found])
     best = np.argsort(-order, kind="stable")
-    probability = float(model.probability(summarise(weights, hits, order, rows)))
+    near = nearness(question, [found[i] for i in best[:LOOKED_AT]], senses.embed)
+    order = reordered(order, best[:LOOKED_AT], near, model.near)
+    best = np.argsort(-order, kind="stable")
+    judged = borne_out(question, found[best[0]], senses.judge)
+    summary = summarise(weights, hits, order, rows, near, judged)
+    answerable, right = model.probabilities(summary).tolist()
     # That a document answers its own question is as sure as that it is the one asked here.
     asked = _asked_there(question, weights, found[best[0]])
-    probability = max(probability, asked)
+    answerable, right = max(answerable, asked), max(right, asked)
     return Reading(
         candidates=tuple(found[i] for i in best),
         scores=tuple(float(order[i]) for i in best),
         told=tuple(_told(found[i], marked) for i in best),
         trust=tuple(float(rows[i, FEATURES.index("reader")]) for i in best),
-        probability=probability,
+        answerable=answerable,
+        right=right,
         own_answer=asked > 0,
     )
 
@@ -424,8 +492,8 @@ def read(question: Question, weights: Weights, hits: Sequence[Hit], reader: Read
 
 def compose(question: Question, reading: Reading, hits: tuple[Hit, ...], model: Model) -> Answer:
     """The answer in the words of the documents, or a refusal that shows the closest passages."""
-    if not reading.candidates or reading.probability < model.threshold:
-        return Answer(question.text, "not_found", hits=hits, confidence=1.0 - reading.probability)
+    if not reading.candidates or reading.answerable < model.threshold:
+        return Answer(question.text, "not_found", hits=hits, confidence=1.0 - reading.answerable)
     chosen, rivals = choose(question, reading), disagreements(question, reading)
     chosen += [c for _, c in rivals if c not in chosen]
     citations = tuple(cite(n, c.hit, c.start, c.end) for n, c in enumerate(chosen, start=1))
@@ -442,7 +510,7 @@ def compose(question: Question, reading: Reading, hits: tuple[Hit, ...], model: 
         sentences=tuple(sentences),
         citations=citations,
         hits=hits,
-        confidence=reading.probability,
+        confidence=reading.right,
         notices=_differing(rivals),
     )
 
@@ -503,6 +571,7 @@ def cite(n: int, hit: Hit, start: int, end: int) -> Citation:
         start=start,
         end=end,
         quote=passage.text[start - passage.start : end - passage.start],
+        updated=source.updated,
     )
 
 
@@ -529,7 +598,7 @@ def choose(question: Question, reading: Reading) -> list[Candidate]:
 
 
 BEARING = 0.4  # of its content words, what a sentence must share with an answer to bear it out
-NEAR = 2.5  # a further sentence may be this much (in log odds) less likely the answer than the best one
+NEAR = 4.0  # a further sentence may be this much (in log odds) less likely the answer than the best one
 
 
 def _of_passage(reading: Reading, candidate: Candidate) -> list[Candidate]:
@@ -539,12 +608,12 @@ def _of_passage(reading: Reading, candidate: Candidate) -> list[Candidate]:
 
 def _from_the_body(reading: Reading, answer: list[Candidate]) -> list[Candidate]:
     """The sentence elsewhere in the document that bears out an answer taken from its FAQ, if it fits."""
-    said = {w.stem for c in answer for w in content_words(c.text)}
+    said = frozenset().union(*(_content_stems(c.text) for c in answer))
     bearing = []
     for candidate in reading.candidates:
         same = candidate.hit.passage.document_id == answer[0].hit.passage.document_id
         if same and not candidate.faq and not any(_alike(candidate, c) for c in answer):
-            own = {w.stem for w in content_words(candidate.text)}
+            own = _content_stems(candidate.text)
             bearing.append((len(own & said) / max(1, len(own)), candidate))
     share, best = max(bearing, key=lambda pair: pair[0], default=(0.0, None))
     if best is None or share < BEARING:

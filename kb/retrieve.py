@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb.catalogue import StoredPassage
+from kb.shelf import Keys, among
 from kb.store import Store
 from kb.text import Word, Wording, wording, words
 from kb.types import Filters, Hit, Passage
@@ -26,7 +27,8 @@ _RANK_OFFSET = 20  # the constant k of reciprocal rank fusion; small, since the 
 _READING_COUNTS = 2.0  # rankings that the one by sentences counts for: it has read, the others only matched
 _TRIES = 5  # how often a search begins anew because the library changed under it
 _ALWAYS = 2  # hits of each search that are read in any case
-_EXACT = 20_000  # below this many passages after filtering, every one is scored
+_EXACT = 8_000  # up to so many passages that a filter lets through are scored one by one
+_WIDE = 2_000  # so many of the nearest are looked through for those that a wide filter lets through
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,9 @@ def _search(
     dense, lexical = [], []
     for each in searched:
         allowed = store.catalogue.matching(each)
-        if each is asked or allowed:
+        if each is asked or (allowed is not None and len(allowed)):
             dense.append(_dense(store, vector, generation, allowed))
-            lexical.append(store.catalogue.match([w.text for w in query_words], POOL, each))
+            lexical.append(store.catalogue.match([w.text for w in query_words], POOL, allowed))
     keys = {key for ranking in (*dense, *lexical) for key, _ in ranking}
     weights = word_weights(store, query_words)
     return _fuse(dense, lexical, store.catalogue.passages(keys), weights, limit), weights
@@ -103,18 +105,20 @@ def _both(asked: Filters, preferred: Filters) -> Filters:
 
 
 def _dense(
-    store: Store, vector: NDArray[np.float32], generation: int, allowed: list[int] | None
+    store: Store, vector: NDArray[np.float32], generation: int, allowed: Keys | None
 ) -> list[tuple[int, float]]:
     if allowed is None:
         return store.vectors.nearest(vector, POOL, generation=generation)
-    if len(allowed) <= _EXACT:
-        allowed, stored = store.catalogue.vectors(allowed)
-        similarities = stored @ vector
-        order = np.argsort(-similarities, kind="stable")[:POOL]
-        return [(allowed[i], float(similarities[i])) for i in order]
-    keep = set(allowed)
-    nearest = store.vectors.nearest(vector, 20 * POOL, generation=generation)
-    return [(key, similarity) for key, similarity in nearest if key in keep][:POOL]
+    if len(allowed) > _EXACT:
+        # About twice the pool should pass of so many of the nearest; else every passage that may is scored.
+        wide = min(_WIDE, 2 * POOL * store.catalogue.counts()[1] // len(allowed))
+        nearest = store.vectors.nearest(vector, wide, generation=generation)
+        passed = among([key for key, _ in nearest], allowed)
+        if passed.sum() >= POOL:
+            return [nearest[n] for n in np.flatnonzero(passed)[:POOL]]
+    keys, similarities = store.kept.similarities(allowed, vector, restored=store.catalogue.shelf().restored)
+    order = np.argsort(-similarities, kind="stable")[:POOL]
+    return [(int(keys[n]), float(similarities[n])) for n in order]
 
 
 def _fuse(

@@ -28,6 +28,7 @@ _ALL_ELSE = 0.75
 # How much better bound another value must be before an equal one is taken to belong to something else.
 _BETTER = 1.5
 _SOMEWHAT, _MUCH = 0.25, 0.4  # how near to another value the claim's nearest word must be, beside its own
+_OPENS = 4  # characters before the name that opens a sentence: "The "
 _CLOSE = 0.4  # the weight of a word that stands close by
 
 
@@ -44,16 +45,14 @@ class Pair:
 
 def pair(claim: str, evidence: str, around: str = "", published: str | None = None) -> Pair:
     """Read a claim, a sentence and what stands about it. ``published`` is an ISO date."""
-    return Pair(
-        read(_tidy(claim)), read(_tidy(evidence), published), read(_tidy(around), published), published
-    )
+    return Pair(read(tidy(claim)), read(tidy(evidence), published), read(tidy(around), published), published)
 
 
 _BRACKETS = str.maketrans({"\u2019": "'", "\u2018": "'", "\u00a0": " "})
 
 
 @lru_cache(maxsize=20_000)
-def _tidy(text: str) -> str:
+def tidy(text: str) -> str:
     """The text without the spaces before marks that text prepared for machines has."""
     text = text.translate(_BRACKETS).replace("-LRB-", "(").replace("-RRB-", ")").replace("``", '"')
     return re.sub(r"\s+(?=[,.;:!?%)]|'s\b|n't\b)", "", text)
@@ -87,6 +86,43 @@ def _value_missing(p: Pair) -> str | None:
             slot, p.published
         ):
             return p.claim.said(slot)
+    return None
+
+
+def figures_agree(p: Pair) -> bool:
+    """Whether a claim has figures or dates, and the source has them all."""
+    told = any(slot.kind in ("amount", "date") for slot in p.claim.slots)
+    return told and _value_missing(p) is None
+
+
+def settled(p: Pair) -> str:
+    """The claim with its figures and dates as the source prints them, where they agree.
+
+    So the reader, who is not exact about these, is not asked about them: "about 1.25 million" of a claim
+    becomes the "1.2 million" that the source has.
+    """
+    text = p.claim.text
+    for slot in sorted(p.claim.slots, key=lambda slot: -slot.start):
+        same = _agreeing(p, slot)
+        if same and slot.date:
+            mine, theirs = (_IN.search(st.text[: s.start]) for st, s in ((p.claim, slot), (p.evidence, same)))
+            start, begin = (mine.start(), theirs.start()) if mine and theirs else (slot.start, same.start)
+            text = text[:start] + p.evidence.text[begin : same.end] + text[slot.end :]
+        elif same:
+            text = text[: _begins(p.claim, slot)] + _with_bound(p.evidence, same) + text[slot.end :]
+    return text
+
+
+_IN = re.compile(r"\b(?:in|on|during)\s+$")
+
+
+def _agreeing(p: Pair, slot: Slot) -> Slot | None:
+    """The figure or date of the source that agrees with one of the claim."""
+    if slot.kind == "amount":
+        found = _alike(slot, p.evidence)
+        return next((s for s in found if _amount_outcome(p, slot, s, p.evidence) == "agrees"), None)
+    if slot.kind == "date":
+        return next((s for s in p.evidence.of("date") if _date_outcome(slot, s) == "agrees"), None)
     return None
 
 
@@ -246,12 +282,17 @@ def _bound(statement: Statement, slot: Slot) -> str | None:
 
 def _with_bound(statement: Statement, slot: Slot) -> str:
     """The amount as printed with the words that limit it: "up to 128 terabytes"."""
+    return statement.text[_begins(statement, slot) : slot.end]
+
+
+def _begins(statement: Statement, slot: Slot) -> int:
+    """Where an amount begins, the words that limit it included."""
     start = max(0, slot.start - 30)
     for pattern in _BOUND.values():
         match = pattern.search(statement.text[start : slot.start])
         if match:
-            return statement.text[start + match.start() : slot.end]
-    return statement.said(slot)
+            return start + match.start()
+    return slot.start
 
 
 def _equal(one: Slot, other: Slot) -> bool:
@@ -658,7 +699,8 @@ def _capitals(text: str) -> bool:
 
 
 _POINTS_BACK = re.compile(
-    r"(?:[^,]{1,60}, )?(?:It|They|He|She|Its|Their|His|Her|it|they|he|she|its|his|her|their)\b"
+    r"(?:[^,]{1,60}, )?(?:(?P<pronoun>It|They|He|She|it|they|he|she)|(?P<owner>Its|Their|His|Her|its|their"
+    r"|his|her))\b"
     r"|(?:[^,]{1,60}, the|The) (?:company|firm|film|book|song|album|band|series|show|group|team|city"
     r"|structure|building|novel"
     r"|actor|actress|singer|author|player|game|startup|bank)\b"
@@ -673,12 +715,27 @@ def _points_back(p: Pair) -> bool:
 
 
 def pointed_at(p: Pair) -> Slot | None:
-    """The one name of a claim that the sentence may mean by "she" or "it", if nothing about it is named."""
+    """The name of a claim that the sentence may mean by "she" or "it", if that or nothing is named about it:
+    the only one that it does not have, or the one that opens the claim."""
     absent = [slot for slot in p.claim.of("name") if not _has_name(p.evidence, p.claim.said(slot))]
-    if len(absent) != 1 or p.around.of("name") or not _POINTS_BACK.match(p.evidence.text):
+    if not absent or not _POINTS_BACK.match(p.evidence.text):
+        return None
+    if p.around.of("name") and not _has_name(p.around, p.claim.said(absent[0])):
+        return None
+    if len(absent) > 1 and absent[0].start > _OPENS:
         return None
     someone = _placed(p.claim, absent[0]) in (None, "by") and fold(p.claim.said(absent[0])) not in _PEOPLES
     return absent[0] if someone and not _POINTS_BACK.match(p.claim.text) else None
+
+
+def resolved(p: Pair) -> str:
+    """The sentence with the name that it may mean by "she" or "it" in the place of that word."""
+    slot, match = pointed_at(p), _POINTS_BACK.match(p.evidence.text)
+    group = match.lastgroup if match else None
+    if not slot or not match or not group:
+        return p.evidence.text
+    name = p.claim.said(slot) + ("'s" if group == "owner" else "")
+    return f"{p.evidence.text[: match.start(group)]}{name}{p.evidence.text[match.end(group) :]}"
 
 
 def _has_name(statement: Statement, name: str) -> bool:
@@ -784,7 +841,7 @@ def _same_side(p: Pair, mine: Slot, theirs: Slot) -> bool:
     anchor = _anchor(mine, theirs)
     if not anchor or _is_before(p.claim, anchor, mine) != _is_before(p.evidence, anchor, theirs):
         return False
-    subjects = mine.start <= 4 and theirs == p.evidence.of("name")[0]
+    subjects = mine.start <= _OPENS and theirs == p.evidence.of("name")[0]
     return subjects or _is_bound(mine, theirs, _MUCH)
 
 

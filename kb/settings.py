@@ -29,33 +29,55 @@ def _default_cache() -> Path:
 class Settings:
     """What can be chosen.
 
-    ``kb``: folder of the knowledge base. ``embedder``: ``minilm``, ``sentence-transformers:NAME`` or
-    ``langchain:PROVIDER:MODEL``. ``cache``: folder for the prepared model, shared by knowledge bases.
-    ``top``: passages reported with an answer. ``host`` and ``port``: where the web app listens. For lists
-    that are uploaded there, ``upload_rows`` and ``upload_megabytes`` are the most that is taken, and
-    ``upload_days`` is how long they and their answers are kept. ``private_urls``: whether pages of this
-    machine and of private networks may be fetched.
+    ``kb``: folder of the knowledge base. ``catalogue``: a ``postgresql://`` address to keep it at instead.
+    ``vectors``: address of a Chroma server (``http://``) for its vector index. ``embedder``: ``minilm``,
+    ``sentence-transformers:NAME`` or ``langchain:PROVIDER:MODEL``. ``cache``: folder for the prepared model,
+    shared by knowledge bases. ``top``: passages reported with an answer. ``host`` and ``port``: where the
+    web app listens. Of what is uploaded there, ``upload_rows`` of a list,
+    ``upload_files`` documents at once and ``upload_megabytes`` a file are the most that is taken, and
+    ``upload_days`` is how long lists and their answers are kept. ``private_urls``: whether
+    pages of this machine and of private networks may be fetched. ``fast_reading``: passages are read in half
+    the time, and rounded more; about one answer in twenty-five differs, mostly in a further sentence.
+
+    For a page that others reach: ``hosts`` are the names it goes by, besides this machine's own, with commas
+    between; ``rate`` is how many requests a minute a client may send that cost work (this machine itself is
+    not counted). ``proxy`` is the address of a proxy before it, or several or networks, whose word on where
+    a request comes from counts, and ``proxy_user`` the header in which it names whom it has logged in.
+    ``metrics``: give figures for Prometheus at ``/metrics``. ``mcp``: offer ask, check and search to agents.
 
     ``model``: a chat model to word the answers, as LangChain names it (``openai:gpt-5-mini``); empty for
     none. ``model_timeout``: seconds it has for an answer. ``model_tokens``: how much it is given to read at
-    most. ``model_anyway``: ask it even where the documents seem to hold no answer. ``unsupported``: whether
-    its sentences that no source bears out are shown with a ``mark``, or ``withhold``; empty for the usual
-    (marked in a conversation, withheld in a list).
+    most. ``model_calls`` and ``model_spend``: how often it may be asked for one question, and how many tokens
+    it may read and write for it in all. ``model_anyway``: ask it even where the documents seem to hold no
+    answer. ``unsupported``: whether its sentences that no source bears out are shown with a ``mark``, or
+    ``withhold``; empty for the usual (marked in a conversation, withheld in a list).
     """
 
     kb: Path = Path(".kbqa")
+    catalogue: str = ""
+    vectors: str = ""
     embedder: str = "minilm"
     cache: Path = field(default_factory=_default_cache)
     top: int = 10
     host: str = "127.0.0.1"
     port: int = 7860
     private_urls: bool = False
+    fast_reading: bool = False
     upload_rows: int = 5_000
     upload_megabytes: int = 20
+    upload_files: int = 100
     upload_days: int = 7
+    hosts: str = ""
+    rate: int = 240
+    proxy: str = ""
+    proxy_user: str = ""
+    metrics: bool = False
+    mcp: bool = False
     model: str = ""
     model_timeout: float = 60.0
     model_tokens: int = 8000
+    model_calls: int = 4
+    model_spend: int = 40_000
     model_anyway: bool = False
     unsupported: str = ""
 
@@ -64,11 +86,24 @@ class Settings:
             raise SettingsError(f"top is {self.top}", "choose a number of passages from 1 to 100")
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port is {self.port}", "choose a port from 0 to 65535 (0: any free one)")
-        for name in ("upload_rows", "upload_megabytes", "upload_days"):
+        for name in ("upload_rows", "upload_megabytes", "upload_files", "upload_days", "rate", "model_calls"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}", "choose 1 or more")
+        for name, schemes in (
+            ("catalogue", ("postgresql://", "postgres://")),
+            ("vectors", ("http://", "https://")),
+        ):
+            if (value := getattr(self, name)) and not value.startswith(schemes):
+                raise SettingsError(
+                    f"{name} is {value.partition('@')[2] or value!r}", f"give an address with {schemes[0]}"
+                )
         if not self.embedder.strip():
             raise SettingsError("embedder is empty", "leave it out for the default, minilm")
+        if self.proxy_user and not self.proxy:
+            raise SettingsError(
+                "proxy_user is set and proxy is not",
+                "name the address of the proxy too: anybody could say it",
+            )
         if not 0 < self.model_timeout <= 3600:
             raise SettingsError(
                 f"model_timeout is {self.model_timeout:g}", "choose a number of seconds up to 3600"
@@ -76,6 +111,11 @@ class Settings:
         if self.model_tokens < 1000:
             raise SettingsError(
                 f"model_tokens is {self.model_tokens}", "give the model at least 1000 to read"
+            )
+        if self.model_spend < self.model_tokens + 1000:
+            raise SettingsError(
+                f"model_spend is {self.model_spend}",
+                f"allow at least 1000 more than model_tokens, {self.model_tokens}",
             )
         if self.unsupported not in ("", "mark", "withhold"):
             raise SettingsError(f"unsupported is {self.unsupported!r}", "choose mark or withhold")

@@ -10,22 +10,27 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kb.catalogue import Catalogue, Staged
+from kb.catalogue import Catalogue, Staged, Vectors
 from kb.embed import Embedder, load_embedder
 from kb.errors import Busy, EmbedderMismatch, KBError, NoKnowledgeBase, StorageError
 from kb.settings import Settings
 from kb.types import Document, Passage
-from kb.vectors import COMPLETE_NAME, FOLDER_NAME, ReadOnlyIndex, VectorIndex
+from kb.vectors import COMPLETE_NAME, FOLDER_NAME, Kept, ReadOnlyIndex, ServedIndex, VectorIndex
+
+log = logging.getLogger(__name__)
 
 LOCK_NAME = "writer.lock"
 HOLDER_NAME = "writer.json"
@@ -43,6 +48,16 @@ class Change:
     documents: tuple[tuple[Document, tuple[Passage, ...]], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A document that was taken out, whole; ``content_hash`` is that of its origin, if it had one."""
+
+    origin: str
+    content_hash: str | None
+    document: Document
+    passages: tuple[Passage, ...]
+
+
 class Store:
     """An open knowledge base folder; safe to share among threads."""
 
@@ -51,23 +66,20 @@ class Store:
         self.catalogue = catalogue
         self.vectors = vectors
         self.embedder = embedder
+        self.kept = Kept(lambda keys: catalogue.vectors(keys))
 
     @classmethod
-    def open(cls, folder: Path, settings: Settings, *, create: bool = False) -> Store:
+    def open(
+        cls, folder: Path, settings: Settings, *, create: bool = False, embedder: Embedder | None = None
+    ) -> Store:
         """Open the knowledge base in ``folder``, or make an empty one there if ``create``.
+
+        ``embedder`` takes the place of the one that the settings name.
 
         Raises ``NoKnowledgeBase``, ``EmbedderMismatch`` and ``StorageError``.
         """
-        embedder = load_embedder(settings.embedder, settings.cache)
-        if not Catalogue.exists(folder):
-            if not create:
-                raise NoKnowledgeBase(
-                    f"there is no knowledge base in {folder}",
-                    "make one with `kbqa ingest FOLDER`, or name another with --kb",
-                )
-            catalogue = _create(folder, embedder)
-        else:
-            catalogue = Catalogue.open(folder)
+        embedder = embedder or load_embedder(settings.embedder, settings.cache)
+        catalogue = _opened(folder, settings.catalogue, embedder if create else None)
         try:
             _check_embedder(catalogue, embedder)
         except KBError:
@@ -75,11 +87,15 @@ class Store:
             raise
         dimension = int(catalogue.meta()["dimension"])
         index = folder / FOLDER_NAME
-        vectors = (
-            VectorIndex(index, embedder=embedder.name, dimension=dimension)
-            if os.access(folder, os.W_OK)
-            else ReadOnlyIndex(index, catalogue.every_vector, embedder=embedder.name, dimension=dimension)
-        )
+        vectors: VectorIndex
+        if settings.vectors:
+            vectors = ServedIndex(settings.vectors, catalogue, embedder=embedder.name, dimension=dimension)
+        elif os.access(folder, os.W_OK):
+            vectors = VectorIndex(index, embedder=embedder.name, dimension=dimension)
+        else:
+            vectors = ReadOnlyIndex(
+                index, catalogue.every_vector, embedder=embedder.name, dimension=dimension
+            )
         return cls(folder, catalogue, vectors, embedder)
 
     def close(self) -> None:
@@ -98,7 +114,7 @@ class Store:
 
         ``anew``: whatever state the vector index is in, build it anew first.
         """
-        with lock(self.folder, wait_s):
+        with self._right_to_write(wait_s):
             # Another process may have written since this one opened the index, and would not be seen.
             self.vectors.close()
             writer = Writer(self)
@@ -106,6 +122,17 @@ class Store:
                 writer.rebuild_vectors()
             writer.heal()
             yield writer
+
+    @contextmanager
+    def _right_to_write(self, wait_s: float) -> Iterator[None]:
+        from kb.postgres import PostgresCatalogue
+
+        with ExitStack() as held:
+            if isinstance(self.catalogue, PostgresCatalogue):
+                held.enter_context(self.catalogue.right_to_write(wait_s))
+            if self.folder.exists():  # for the catalogue or the index in it
+                held.enter_context(lock(self.folder, wait_s))
+            yield
 
     @staticmethod
     def forget_vectors(folder: Path) -> None:
@@ -126,7 +153,8 @@ class Store:
             "generation": int(meta["generation"]),
             "embedder": meta["embedder"],
             "dimension": int(meta["dimension"]),
-            "vectors": f"chroma, embedded ({FOLDER_NAME}/)",
+            "catalogue": self.catalogue.engine,
+            "vectors": self.vectors.engine,
             "publishers": sorted({s.publisher for s in summaries if s.publisher}),
             "oldest": min(dates, default=None),
             "newest": max(dates, default=None),
@@ -145,19 +173,44 @@ class Writer:
 
     def replace(self, changes: Sequence[Change]) -> None:
         """Embed and write what these origins now hold, and make it live in one visible step."""
-        if not self._aligned:
-            self._align()
         documents = [
             (change.origin, document, passages)
             for change in changes
             for document, passages in change.documents
         ]
-        # As exact as the catalogue keeps them, so that an index built anew from it is the same.
-        vectors = (
-            self._embed([(document, passage) for _, document, passages in documents for passage in passages])
-            .astype(np.float16)
-            .astype(np.float32)
-        )
+        kept = {document.id for _, document, _ in documents}
+        gone = [i for change in changes for i in self._catalogue.documents_of(change.origin) if i not in kept]
+        self._write(documents, gone, {change.origin: change.content_hash for change in changes})
+
+    def take_out(self, document_ids: Sequence[str]) -> list[Removed]:
+        """Remove documents by id, and give what ``put_back`` needs; raises ``NoSuchDocument``."""
+        removed = [self._removed(document_id) for document_id in dict.fromkeys(document_ids)]
+        self.remove(document_ids)
+        return removed
+
+    def put_back(self, removed: Sequence[Removed]) -> None:
+        """Undo ``take_out``, but for documents that are there again: theirs may be a newer text."""
+        removed = [one for one in removed if self._catalogue.origin_of(one.document.id) is None]
+        documents = [(one.origin, one.document, one.passages) for one in removed]
+        hashes = {one.origin: one.content_hash for one in removed if one.content_hash}
+        self._write(documents, (), hashes)
+
+    def _removed(self, document_id: str) -> Removed:
+        document = self._catalogue.document(document_id)
+        origin = self._catalogue.origin_of(document_id) or document.source
+        passages = self._catalogue.neighbours(document_id, 0, sys.maxsize)
+        return Removed(origin, self._catalogue.origin_hash(origin), document, tuple(passages))
+
+    def _write(
+        self,
+        documents: Sequence[tuple[str, Document, tuple[Passage, ...]]],
+        gone: Sequence[str],
+        hashes: dict[str, str],
+    ) -> None:
+        """Embed documents, each with its origin, and make them live in one step with the end of others."""
+        if not self._aligned:
+            self._align()
+        vectors = self._vectors_for([(document, passages) for _, document, passages in documents])
         batch, first = [], 0
         for origin, document, passages in documents:
             last = first + len(passages)
@@ -165,9 +218,6 @@ class Writer:
             first = last
         staged = self._catalogue.stage(batch)
         self._vectors.add([key for _, keys in staged for key in keys], vectors)
-        kept = {document.id for _, document, _ in documents}
-        gone = [i for change in changes for i in self._catalogue.documents_of(change.origin) if i not in kept]
-        hashes = {change.origin: change.content_hash for change in changes}
         self._catalogue.publish([key for key, _ in staged], gone, hashes)
         self._forget_dead()
 
@@ -213,10 +263,21 @@ class Writer:
             self._catalogue.purge()
         self._vectors.seen(self._catalogue.generation())
 
-    def _embed(self, passages: Sequence[tuple[Document, Passage]]) -> np.ndarray:
-        return self._store.embedder.embed(
-            [embedded_text(document.title, passage) for document, passage in passages]
-        )
+    def _vectors_for(self, documents: Sequence[tuple[Document, Sequence[Passage]]]) -> Vectors:
+        """A vector for each passage; those that the last version of a document has too are taken from it."""
+        texts = [embedded_text(document.title, p) for document, passages in documents for p in passages]
+        known: dict[str, NDArray[np.float32]] = {}
+        for document, _ in documents:
+            stored = self._catalogue.passages_of(document.id)
+            _, rows = self._catalogue.vectors([passage.key for passage in stored])
+            for old, row in zip(stored, rows, strict=True):
+                known[embedded_text(old.source.title, old.passage)] = row
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            # As exact as the catalogue keeps them, so that an index built anew from it is the same.
+            rows = self._store.embedder.embed(new).astype(np.float16).astype(np.float32)
+            known.update(zip(new, rows, strict=True))
+        return np.stack([known[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
 
 
 def embedded_text(title: str, passage: Passage) -> str:
@@ -245,12 +306,49 @@ def create_folder(folder: Path) -> None:
         ) from error
 
 
+def _opened(folder: Path, address: str, creating: Embedder | None) -> Catalogue:
+    """The catalogue at an address or in a folder; made if it is not there and ``creating`` says for what."""
+    if address:
+        from kb.postgres import PostgresCatalogue
+
+        if creating:
+            create_folder(folder)  # for an embedded index
+        meta = {"embedder": creating.name, "dimension": str(creating.dimension)} if creating else None
+        there = PostgresCatalogue.at(address, meta)
+        if there is None:
+            raise NoKnowledgeBase(
+                "there is no knowledge base at the address of the setting catalogue",
+                "make one with `kbqa ingest FOLDER`, or move one there with `kbqa migrate --to`",
+            )
+        return there
+    if Catalogue.exists(folder):
+        _bring_up_to_date(folder)
+        return Catalogue.open(folder)
+    if not creating:
+        raise NoKnowledgeBase(
+            f"there is no knowledge base in {folder}",
+            "make one with `kbqa ingest FOLDER`, or name another with --kb",
+        )
+    return _create(folder, creating)
+
+
 def _create(folder: Path, embedder: Embedder) -> Catalogue:
     create_folder(folder)
     with lock(folder, wait_s=10):
         if Catalogue.exists(folder):
             return Catalogue.open(folder)
         return Catalogue.create(folder, {"embedder": embedder.name, "dimension": str(embedder.dimension)})
+
+
+def _bring_up_to_date(folder: Path) -> None:
+    """Convert a catalogue that an older kbqa made; it is kept beside the new one as it was."""
+    if not Catalogue.is_outdated(folder):
+        return
+    with lock(folder, wait_s=60):
+        if backup := Catalogue.upgrade(folder):  # unless another process did it meanwhile
+            log.warning(
+                "%s was made by an older kbqa and is brought up to date; kept as it was: %s", folder, backup
+            )
 
 
 def _check_embedder(catalogue: Catalogue, embedder: Embedder) -> None:

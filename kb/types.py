@@ -44,6 +44,10 @@ class Document:
     own id. ``source`` says where it was read from (an absolute path, a URL, or ``file#row``).
     ``published`` is an ISO date (``2026-04-28``) or date-time; optional text is ``None`` when unknown,
     never empty. ``page_starts`` holds the offset at which each page begins (PDF only).
+
+    ``updated`` is when it was last changed, if that is later; ``correction`` is the notice in the text that
+    something was corrected; ``copies`` are the ids of the other documents with nearly the same text, as the
+    knowledge base found them.
     """
 
     id: str
@@ -60,6 +64,9 @@ class Document:
     sections: tuple[Section, ...] = ()
     page_starts: tuple[int, ...] = ()
     retrieved_at: str | None = None
+    updated: str | None = None
+    correction: str | None = None
+    copies: tuple[str, ...] = ()
 
     def page_at(self, offset: int) -> int | None:
         """The page, counted from 1, that holds the character at ``offset``."""
@@ -83,6 +90,9 @@ class DocumentSummary:
     characters: int
     passages: int
     content_hash: str
+    updated: str | None = None
+    correction: str | None = None
+    copies: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -113,6 +123,7 @@ class Source:
     author: str | None = None
     published: str | None = None
     url: str | None = None
+    updated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +189,7 @@ class Citation:
     end: int
     quote: str
     correction: str | None = None
+    updated: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -203,21 +215,70 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What an answer took of a chat model: calls, and the tokens read and written as far as it tells."""
+    """What an answer took of a chat model: ``Answer.usage``.
+
+    ``input_tokens`` and ``output_tokens`` were read and written, as far as the model tells (else 0).
+    ``cost`` is in US dollars at list prices, ``None`` where the prices or the tokens are not known. A reply
+    that was remembered took no call and cost nothing.
+    """
 
     calls: int = 1
     input_tokens: int = 0
     output_tokens: int = 0
+    cost: float | None = None
 
     def __add__(self, other: Usage) -> Usage:
+        unknown = self.cost is None or other.cost is None
         return Usage(
             self.calls + other.calls,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
+            None if unknown else (self.cost or 0.0) + (other.cost or 0.0),
         )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+NOTHING_USED = Usage(calls=0, cost=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A passage that a step found or gave to a model, by its place."""
+
+    document_id: str
+    title: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was done on the way to an answer: ``Answer.trace`` has them in their order.
+
+    ``question``: how a follow-up was understood, in ``text``. ``search``: what was searched for, in ``text``,
+    and the passages that were found, best first, in ``found``. ``model``: a chat model was asked; ``text``
+    says for what and with what outcome, ``found`` are the passages that it was given.
+    """
+
+    kind: Literal["question", "search", "model"]
+    text: str
+    found: tuple[Found, ...] = ()
+    usage: Usage | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "text": self.text,
+            "found": [asdict(place) for place in self.found],
+            "usage": self.usage.to_dict() if self.usage else None,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Step:
+        found = tuple(Found(**place) for place in value["found"])
+        return cls(value["kind"], value["text"], found, Usage(**value["usage"]) if value["usage"] else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +287,8 @@ class Answer:
 
     ``not_found`` has no text and no citations, but its hits show the closest passages.
     ``confidence`` is in 0...1: that the answer is right or, for ``not_found``, that there is none.
-    ``usage`` is there if a chat model was asked. ``differences`` are values on which sources do not agree.
+    ``usage`` (calls, tokens, cost) is there if a chat model was asked. ``trace`` tells what was searched for
+    and asked on the way. ``differences`` are values on which sources do not agree.
     """
 
     question: str
@@ -241,6 +303,7 @@ class Answer:
     seconds: float = 0.0
     error: str | None = None
     usage: Usage | None = None
+    trace: tuple[Step, ...] = ()
     differences: tuple[Difference, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -257,6 +320,7 @@ class Answer:
             "seconds": round(self.seconds, 4),
             "error": self.error,
             "usage": self.usage.to_dict() if self.usage else None,
+            "trace": [step.to_dict() for step in self.trace],
             "differences": [d.to_dict() for d in self.differences],
         }
 
@@ -276,6 +340,7 @@ class Answer:
             seconds=value["seconds"],
             error=value["error"],
             usage=Usage(**value["usage"]) if value.get("usage") else None,
+            trace=tuple(map(Step.from_dict, value.get("trace", ()))),
             differences=tuple(map(Difference.from_dict, value.get("differences", ()))),
         )
 

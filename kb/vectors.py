@@ -17,10 +17,12 @@ import itertools
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,9 @@ FOLDER_NAME = "chroma"
 COMPLETE_NAME = "complete"
 COLLECTION = "passages"
 _BATCH = 2000  # Chroma refuses more than about 5,400 rows in one call.
+MOST_KEPT = 150_000
+"""Vectors kept in memory at most: 230 MB of 384 numbers each."""
+
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds between the attempts of a reader that finds the index unusable."""
 
@@ -52,6 +57,7 @@ class VectorIndex:
 
     def __init__(self, folder: Path, *, embedder: str, dimension: int) -> None:
         self.folder = folder
+        self._where = str(folder)
         self._embedder = embedder
         self._dimension = dimension
         self._generation: int | None = None
@@ -61,9 +67,14 @@ class VectorIndex:
         # Held for a whole call: a reopening must not take the index from under a running search (2 ms).
         self._lock = threading.RLock()
 
+    @property
+    def engine(self) -> str:
+        """Where it lives, in words."""
+        return f"chroma, embedded ({self.folder.name}/)"
+
     def add(self, keys: Sequence[int], vectors: NDArray[np.float32]) -> None:
         """Add vectors of length 1, shape (len(keys), dimension); a key that is there is replaced."""
-        with self._lock, _chroma_errors(self.folder):
+        with self._lock, _chroma_errors(self._where):
             collection = self._open()
             for first in range(0, len(keys), _BATCH):
                 part = slice(first, first + _BATCH)
@@ -71,7 +82,7 @@ class VectorIndex:
 
     def delete(self, keys: Sequence[int]) -> None:
         """Forget keys; those that are not there are passed over."""
-        with self._lock, _chroma_errors(self.folder):
+        with self._lock, _chroma_errors(self._where):
             collection = self._open()
             for first in range(0, len(keys), _BATCH):
                 collection.delete(ids=[str(k) for k in keys[first : first + _BATCH]])
@@ -92,7 +103,7 @@ class VectorIndex:
             return self._nearest(vector, limit, generation)
 
     def _nearest(self, vector: NDArray[np.float32], limit: int, generation: int) -> list[tuple[int, float]]:
-        with _chroma_errors(self.folder):
+        with _chroma_errors(self._where):
             if generation != self._generation:
                 self.close()
                 self._generation = generation
@@ -109,17 +120,17 @@ class VectorIndex:
 
     def count(self) -> int:
         """How many keys are there."""
-        with self._lock, _chroma_errors(self.folder):
+        with self._lock, _chroma_errors(self._where):
             return self._open().count()
 
     def keys(self) -> list[int]:
         """Every key that is there, in order."""
-        with self._lock, _chroma_errors(self.folder):
+        with self._lock, _chroma_errors(self._where):
             return sorted(int(key) for key in self._open().get(include=[])["ids"])
 
     def difference(self, batches: Batches) -> tuple[int, int, int]:
         """How many of these keys are missing, how many others are there, how many have another vector."""
-        with self._lock, _chroma_errors(self.folder):
+        with self._lock, _chroma_errors(self._where):
             collection = self._open(create=False)
             asked = missing = wrong = 0
             for keys, vectors in batches:
@@ -142,7 +153,7 @@ class VectorIndex:
 
         It is built beside the old one, so that readers find one of the two whole at any moment.
         """
-        with self._lock, _chroma_errors(self.folder):
+        with self._lock, _chroma_errors(self._where):
             self.tidy()
             draft = VectorIndex(self._beside(".new"), embedder=self._embedder, dimension=self._dimension)
             try:
@@ -193,13 +204,17 @@ class VectorIndex:
             if not create:
                 self._collection = client.get_collection(COLLECTION, embedding_function=None)
                 return self._collection
-            self._collection = client.get_or_create_collection(
-                COLLECTION,
-                configuration={"hnsw": {"space": "cosine", "ef_search": 200, "ef_construction": 200}},
-                metadata={"embedder": self._embedder, "dimension": self._dimension},
-                embedding_function=None,
-            )
+            self._collection = self._made(COLLECTION)
         return self._collection
+
+    def _made(self, name: str) -> Collection:
+        assert self._client is not None
+        return self._client.get_or_create_collection(
+            name,
+            configuration={"hnsw": {"space": "cosine", "ef_search": 200, "ef_construction": 200}},
+            metadata={"embedder": self._embedder, "dimension": self._dimension},
+            embedding_function=None,
+        )
 
 
 class ReadOnlyIndex(VectorIndex):
@@ -232,6 +247,159 @@ class ReadOnlyIndex(VectorIndex):
         self._loaded = None
 
 
+class Notes(Protocol):
+    """What an index on a server remembers in the catalogue, so that all replicas know."""
+
+    def meta(self) -> dict[str, str]: ...
+
+    def note(self, key: str, value: str | None) -> None: ...
+
+
+class ServedIndex(VectorIndex):
+    """The same in a Chroma server (``chroma run``, or Chroma Cloud), shared by any number of processes.
+
+    The catalogue notes which collection is the index, so that a rebuilt one takes its place in one step.
+    """
+
+    NOTE, DRAFT = "collection", "collection.new"
+
+    def __init__(self, address: str, notes: Notes, *, embedder: str, dimension: int) -> None:
+        super().__init__(Path(address), embedder=embedder, dimension=dimension)
+        self._where = self._address = address
+        self._notes = notes
+
+    @property
+    def engine(self) -> str:
+        return f"chroma, at {self._address}"
+
+    def is_complete(self) -> bool:
+        return self.NOTE in self._notes.meta()
+
+    def rebuild(self, batches: Batches) -> None:
+        with self._lock, _chroma_errors(self._where):
+            self.tidy()
+            client = self._connected()
+            before, name = self._notes.meta().get(self.NOTE), f"kbqa-{uuid.uuid4().hex}"
+            self._notes.note(self.DRAFT, name)
+            self._collection = self._made(name)
+            for keys, vectors in batches:
+                self.add(keys, vectors)
+            self._notes.note(self.NOTE, name)
+            self._notes.note(self.DRAFT, None)
+            if before:
+                _drop(client, before)
+
+    def tidy(self) -> None:
+        notes = self._notes.meta()
+        if draft := notes.get(self.DRAFT):
+            if draft != notes.get(self.NOTE):
+                with _chroma_errors(self._where):
+                    _drop(self._connected(), draft)
+            self._notes.note(self.DRAFT, None)
+
+    def close(self) -> None:
+        with self._lock:
+            self._collection = None  # which one it is may have changed; the connection stays
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            import chromadb
+            from chromadb.config import Settings
+
+            parts = urlsplit(self._address)
+            client = chromadb.HttpClient(
+                host=parts.hostname or "",
+                port=parts.port or (443 if parts.scheme == "https" else 80),
+                ssl=parts.scheme == "https",
+                settings=Settings(anonymized_telemetry=False),
+            )
+            self._client = cast("Client", client)
+        return self._client
+
+    def _open(self, *, create: bool = True) -> Collection:
+        if self._collection is None:
+            name = self._notes.meta().get(self.NOTE)
+            if name is None:
+                raise StorageError(
+                    f"there is no vector index yet ({self.engine})",
+                    "run `kbqa doctor --repair`: it is built again without embedding",
+                )
+            self._collection = self._connected().get_collection(name, embedding_function=None)
+        return self._collection
+
+
+def _drop(client: Client, name: str) -> None:
+    from chromadb.errors import NotFoundError
+
+    with suppress(NotFoundError):
+        client.delete_collection(name)
+
+
+class Kept:
+    """Vectors of the catalogue, kept in memory as they come to be needed, to score passages exactly.
+
+    ``load`` gives those of some keys that are there, with their vectors. A passage never changes its vector,
+    so nothing is ever out of date; what is gone is not asked for again.
+    """
+
+    def __init__(self, load: Callable[[Sequence[int]], tuple[list[int], NDArray[np.float32]]]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._forget("")
+
+    def _forget(self, restored: str) -> None:
+        self._restored = restored
+        self._row = np.empty(0, np.int32)  # by key; -1 for none
+        self._vectors = np.empty((0, 0), np.float32)
+        self._count = 0
+
+    def similarities(
+        self, keys: NDArray[np.int64], vector: NDArray[np.float32], *, restored: str
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Those of ``keys`` (sorted) that are there, and their cosine similarities to ``vector``.
+
+        ``restored`` names the backup that the catalogue was restored from, whose keys are others.
+        """
+        found, similarities = [], []
+        for first in range(0, len(keys), MOST_KEPT):
+            with self._lock:
+                part = keys[first : first + MOST_KEPT]
+                rows = self._rows_of(part, restored)
+                there = rows >= 0
+                vectors = self._vectors  # rows are only ever added to it
+            found.append(part[there])
+            if there.any():
+                similarities.append(vectors[rows[there]] @ vector)
+        return np.concatenate([*found, keys[:0]]), np.concatenate([*similarities, np.empty(0, np.float32)])
+
+    def _rows_of(self, keys: NDArray[np.int64], restored: str) -> NDArray[np.int32]:
+        if restored != self._restored:
+            self._forget(restored)
+        if len(keys) and keys[-1] >= len(self._row):
+            more = np.full(int(keys[-1]) + 1 - len(self._row) + _BATCH, -1, np.int32)
+            self._row = np.concatenate([self._row, more])
+        missing = keys[self._row[keys] < 0]
+        if len(missing):
+            if self._count + len(missing) > MOST_KEPT:
+                self._forget(restored)
+                return self._rows_of(keys, restored)
+            there, vectors = self._load(missing.tolist())
+            if there:
+                self._append(there, vectors)
+        return self._row[keys]
+
+    def _append(self, keys: list[int], vectors: NDArray[np.float32]) -> None:
+        end = self._count + len(keys)
+        if end > len(self._vectors):
+            room = np.empty((min(MOST_KEPT, max(end, 2 * len(self._vectors))), vectors.shape[1]), np.float32)
+            if self._count:
+                room[: self._count] = self._vectors[: self._count]
+            self._vectors = room
+        self._vectors[self._count : end] = vectors
+        self._row[np.array(keys, np.int64)] = np.arange(self._count, end, dtype=np.int32)
+        self._count = end
+
+
 def _unused_spelling(folder: Path) -> str:
     """A spelling of the path that no open index of this process uses.
 
@@ -248,7 +416,7 @@ def _unused_spelling(folder: Path) -> str:
 
 
 @contextmanager
-def _chroma_errors(folder: Path) -> Iterator[None]:
+def _chroma_errors(where: str) -> Iterator[None]:
     """Turn Chroma's own errors into a ``StorageError`` with its cure."""
     try:
         yield
@@ -256,6 +424,7 @@ def _chroma_errors(folder: Path) -> Iterator[None]:
         raise
     except Exception as error:
         raise StorageError(
-            f"the vector index in {folder} cannot be used ({error})",
-            "check the disk, then run `kbqa doctor --repair`: it builds the index again without embedding",
+            f"the vector index at {where} cannot be used ({error})",
+            "check the disk or the server, then run `kbqa doctor --repair`: it builds the index again without"
+            " embedding",
         ) from error

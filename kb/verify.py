@@ -17,14 +17,14 @@ import numpy as np
 from kb import claims, provenance, rules, weigh
 from kb.claims import Claim
 from kb.embed import Embed
-from kb.extract import Candidate, candidates, cite
+from kb.extract import Candidate, Odds, candidates, cite
 from kb.reader import Page
 from kb.rules import Pair
+from kb.statement import akin
 from kb.text import fold
 from kb.types import Hit, Judgement, Verdict
 
 Find = Callable[[str], Sequence[Hit]]
-Odds = Callable[[str, Sequence[Page]], weigh.Array]
 
 _WORDS_COUNT = 0.65  # what shared words count beside nearness of meaning in the likeness of two sentences
 _DIFFERS = 0.55  # how alike they must be for a rule to look for a difference
@@ -38,13 +38,21 @@ _MARGIN = 0.05  # ... and this much more like the claim than one that supports i
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one sentence says of a claim: how likely that is right, and how alike the two are (both 0...1)."""
+    """What one sentence says of a claim: how likely that is right, and how alike the two are (both 0...1).
+
+    ``beside`` is a second sentence, where only both together say it.
+    """
 
     verdict: Judgement
     probability: float
     likeness: float
     explanation: str
     evidence: Candidate
+    beside: Candidate | None = None
+
+    @property
+    def sentences(self) -> tuple[Candidate, ...]:
+        return (self.evidence, self.beside) if self.beside else (self.evidence,)
 
 
 def check(text: str, find: Find, embed: Embed, odds: Odds) -> Iterator[Verdict]:
@@ -75,7 +83,7 @@ def _verdict(text: str, part: Claim, find: Find, embed: Embed, odds: Odds) -> Ve
         return Verdict(claim, start, end, "not_found", sure, why)
     agreeing = [f for f in findings if f.verdict == best.verdict and f is not best]
     agreeing.sort(key=lambda f: -f.likeness)
-    evidence = [f.evidence for f in (best, *agreeing)]
+    evidence = list(dict.fromkeys(sentence for f in (best, *agreeing) for sentence in f.sentences))
     texts = provenance.independent(evidence)
     shown = (texts + [sentence for sentence in evidence if sentence not in texts])[:_CITED]
     articles, differing = provenance.witnesses(texts, found)
@@ -148,32 +156,71 @@ class Compared:
     likeness: float
     difference: str | None
     missing: str | None
-    kind_open: bool
     row: tuple[float, ...]
 
 
 def judge(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds) -> list[Finding]:
-    """What those sentences say of a claim that are most like it."""
+    """What those sentences say of a claim that are most like it; where none settles it, two together."""
     compared = compare(claim, evidence, embed, odds)
+    findings = [_finding(claim, one, *told) for one, told in zip(compared, _weighed(compared), strict=True)]
+    return findings if decisive(findings) else [*findings, *_together(claim, compared, embed, odds)]
+
+
+def _together(claim: str, compared: Sequence[Compared], embed: Embed, odds: Odds) -> list[Finding]:
+    """The nearest sentence and the one that has most of what it lacks, if they say together what neither says
+    alone."""
+    if len(compared) < 2:
+        return []
+    first, *others = compared
+    lacking = [f for f, _ in first.pair.claim.content if not akin(f, first.pair.evidence.forms)]
+
+    def adds(other: Compared) -> int:
+        return sum(akin(f, other.pair.evidence.forms) for f in lacking)
+
+    second = max(others, key=adds)
+    if not adds(second):
+        return []
+    both = replace(first.evidence, text=f"{second.evidence.text} {first.evidence.text}")
+    joined = compare(claim, [both], embed, odds)
+    return [
+        Finding(
+            "supported",
+            probability,
+            one.likeness,
+            f"{rules.source_name(first.pair.published)} says the same, in two sentences together.",
+            first.evidence,
+            second.evidence,
+        )
+        for one, (verdict, probability) in zip(joined, _weighed(joined), strict=True)
+        if verdict == "supported" and not one.difference and not one.missing
+    ]
+
+
+def _weighed(compared: Sequence[Compared]) -> list[tuple[Judgement, float]]:
+    """The verdict on each by weighing, and how likely it is."""
     if not compared:
         return []
     scales = weigh.load_scales()
-    weighed = scales.probabilities(np.array([c.row for c in compared])).tolist()
-    return [_finding(claim, one, scales, shares) for one, shares in zip(compared, weighed, strict=True)]
+    shares = scales.probabilities(np.array([one.row for one in compared]))
+    told = scales.verdicts(shares).tolist()
+    return [(weigh.VERDICTS[n], float(row[n])) for n, row in zip(told, shares, strict=True)]
 
 
 def compare(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds) -> list[Compared]:
     """The claim beside each of the sentences that are most like it, the nearest first."""
     near = _nearest(claim, evidence, embed)
-    judged = odds(claim, [page_of(sentence) for sentence, _ in near]).tolist() if near else []
+    pairs = [_pair(claim, sentence) for sentence, _ in near]
+    pages = [
+        (page_of(pair, sentence), passage_of(pair, sentence))
+        for pair, (sentence, _) in zip(pairs, near, strict=True)
+    ]
 
     def alike(one: str, other: str) -> float:
         first, second = embed([one, other])
         return float(first @ second)
 
     found = []
-    for (sentence, nearness), (supports, contradicts) in zip(near, judged, strict=True):
-        pair = _pair(claim, sentence)
+    for pair, (sentence, nearness), logits in zip(pairs, near, _read(pairs, pages, odds), strict=True):
         shared = rules.coverage(pair, rules.renamed(pair))
         likeness = min(1.0, max(0.0, _WORDS_COUNT * shared + (1.0 - _WORDS_COUNT) * nearness))
         difference = missing = None
@@ -181,31 +228,65 @@ def compare(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds)
             difference = rules.difference(pair) or _another_kind(pair, alike)
         if difference is None:
             missing = rules.missing(pair)
-        kind_open = difference is None and missing is None and rules.leaves_kind_open(pair)
-        row = supports, contradicts, shared, nearness, float(missing is not None), float(kind_open)
-        found.append(Compared(pair, sentence, likeness, difference, missing, kind_open, row))
+        row = {
+            **logits,
+            "shared": shared,
+            "near": nearness,
+            "missing": float(missing is not None),
+            "figures_agree": float(rules.figures_agree(pair)),
+            "kind_open": float(rules.leaves_kind_open(pair)),
+        }
+        values = tuple(row[name] for name in weigh.FEATURES)
+        found.append(Compared(pair, sentence, likeness, difference, missing, values))
     return found
 
 
-def page_of(evidence: Candidate) -> Page:
-    """A sentence as the reader judges it: after the one before it, under title and section."""
+def _read(
+    pairs: Sequence[Pair], pages: Sequence[tuple[Page, Page]], odds: Odds
+) -> Iterator[dict[str, float]]:
+    """What the reader says of each sentence and of its passage; every page is read once for a wording of the
+    claim."""
+    claims = [rules.settled(pair) for pair in pairs]
+    logits: dict[tuple[str, Page], list[float]] = {}
+    for claim in dict.fromkeys(claims):
+        distinct = list(
+            dict.fromkeys(p for c, both in zip(claims, pages, strict=True) if c == claim for p in both)
+        )
+        logits |= zip(((claim, page) for page in distinct), odds(claim, distinct).tolist(), strict=True)
+    names = ("supports", "contradicts", "passage_supports", "passage_contradicts")
+    for claim, (page, passage) in zip(claims, pages, strict=True):
+        yield dict(zip(names, (*logits[claim, page], *logits[claim, passage]), strict=True))
+
+
+def page_of(pair: Pair, evidence: Candidate) -> Page:
+    """A sentence as the reader judges it: after the one before it, under title and section, and with the
+    claim's name where it may mean that by "she" or "it"."""
     heading = f"{_title(evidence.hit)} {evidence.hit.passage.section or ''}".strip()
-    return Page(heading, f"{evidence.before} {evidence.text}".strip())
+    return Page(heading, f"{rules.tidy(evidence.before)} {rules.resolved(pair)}".strip())
 
 
-def _finding(claim: str, one: Compared, scales: weigh.Scales, shares: Sequence[float]) -> Finding:
-    verdict: Judgement = "not_found"
+def passage_of(pair: Pair, evidence: Candidate) -> Page:
+    """The whole passage of a sentence in the same manner."""
+    passage = evidence.hit.passage
+    start, end = evidence.start - passage.start, evidence.end - passage.start
+    before, after = (rules.tidy(part).strip() for part in (passage.text[:start], passage.text[end:]))
+    heading = page_of(pair, evidence).heading
+    return Page(heading, " ".join(filter(None, (before, rules.resolved(pair), after))))
+
+
+def _finding(claim: str, one: Compared, told: Judgement, probability: float) -> Finding:
+    """``told`` is the verdict by weighing, and how likely it is."""
     source = rules.source_name(one.pair.published)
-    supported, contradicted, probability = shares
-    if _says_it(_plain(claim), _plain(one.evidence.text)):
+    if says_it(claim, one.evidence.text):
         return Finding("supported", 1.0, 1.0, f"{source} says this word for word.", one.evidence)
     if one.difference:
-        verdict, probability, why = "contradicted", scales.named, one.difference
-    elif contradicted >= max(scales.contradicted, supported) and not one.missing and not _told(one.pair):
-        verdict, probability = "contradicted", contradicted
+        sure = weigh.load_scales().named
+        return Finding("contradicted", sure, one.likeness, one.difference, one.evidence)
+    if told == "contradicted":
         why = f"{source} says something else, though no single word makes the difference."
-    elif supported >= scales.supported or _figures_agree(one):
-        verdict, probability = "supported", max(supported, one.likeness)
+        if one.missing:
+            why = f"{source} says something else, and does not mention {one.missing}."
+    elif told == "supported":
         why = " ".join([f"{source} says the same.", *rules.notes(one.pair)])
     elif one.missing:
         why = f"The closest passage does not mention {one.missing}."
@@ -213,19 +294,7 @@ def _finding(claim: str, one: Compared, scales: weigh.Scales, shares: Sequence[f
         why = "The closest passage is about something else."
     else:
         why = "The closest passage leaves part of this open."
-    return Finding(verdict, probability, one.likeness, why, one.evidence)
-
-
-def _figures_agree(one: Compared) -> bool:
-    return _told(one.pair) and not one.missing and one.likeness >= _SAME_CLAIM and not one.kind_open
-
-
-def _told(pair: Pair) -> bool:
-    """Whether the claim has figures or dates: about these the rules are exact and the reader is not."""
-    return any(slot.kind in ("amount", "date") for slot in pair.claim.slots)
-
-
-_SAME_CLAIM = 0.65  # how alike a claim and a sentence are that say the same, if all figures agree
+    return Finding(told, probability, one.likeness, why, one.evidence)
 
 
 _SAME_THING = 0.5  # of a claim's words, what a sentence about the same thing has
@@ -268,7 +337,8 @@ _TAKES_BACK = re.compile(
 _GOES_ON = re.compile(r"(?:\d|hundred|thousand|million|billion|trillion|bn|tn|m|percent|per|point)\b")
 
 
-def _says_it(claim: str, evidence: str) -> bool:
+def says_it(claim: str, evidence: str) -> bool:
     """Whether a sentence has all the words of the claim in one run, and does not take them back."""
-    before, found, after = f" {evidence} ".partition(f" {claim} ")
+    claim = _plain(claim)
+    before, found, after = f" {_plain(evidence)} ".partition(f" {claim} ")
     return bool(claim and found) and not _TAKES_BACK.search(before) and not _GOES_ON.match(after)

@@ -13,9 +13,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 from kb.errors import KBError, NoSuchDocument
+from kb.holdings import Holding, holdings
 from kb.settings import Settings
 from kb.types import (
     Answer,
@@ -144,6 +146,9 @@ class FakeLibrary:
             return Answer(question, "not_found", hits=hits, confidence=0.8)
         return self._answer(question, cited, hits)
 
+    def for_lists(self) -> FakeLibrary:
+        return self
+
     def stream(self, question: str, *, history: Sequence[Turn] = ()) -> Iterator[Answer]:
         yield self.ask(question, history=history)
 
@@ -205,6 +210,13 @@ class FakeLibrary:
         if id not in self._documents:
             raise NoSuchDocument(f"there is no document {id!r}", "kbqa documents lists them")
         return self._documents[id]
+
+    def passages(self, id: str) -> list[Passage]:
+        return [hit.passage for hit in self.search("", filters=Filters(document_ids=(id,)), top=1_000)]
+
+    def holdings(self) -> list[Holding]:
+        texts = [(d.id, d.text) for d in self._documents.values()]
+        return holdings(self.documents(), texts, date(2026, 6, 1))
 
     def change(self, changed: Document) -> None:
         self._documents[changed.id] = changed

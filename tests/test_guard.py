@@ -110,4 +110,4 @@ def test_a_passage_that_is_not_handed_on_is_named() -> None:
         "Not handed to the chat model, since it gives orders to programs: Ferries.",
     )
     assert screened([plain]) == ()
-    assert offered([order, plain], 4000) == [plain]
+    assert offered([order, plain], 4000, len) == [plain]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +119,17 @@ def test_the_runnable_takes_a_history(library: KnowledgeBase, turn: Any) -> None
 def test_the_runnable_in_a_chain(library: KnowledgeBase) -> None:
     chain = RunnableLambda(str.strip) | library.as_runnable() | RunnableLambda(lambda answer: answer.status)
     assert chain.invoke(f"  {QUESTION} ") in ("answered", "not_found")
+
+
+def test_the_runnable_gives_the_answer_as_it_grows(library_folder: Path, library: KnowledgeBase) -> None:
+    said = library.ask(QUESTION).sentences[0].text
+    model = GenericFakeChatModel(messages=iter([AIMessage(f"{said} [1] {said} [1]")]))
+    with KnowledgeBase.open(library_folder, library.settings, model=model) as kb:
+        grown = list(kb.as_runnable().stream(QUESTION))
+    counts = [len(answer.sentences) for answer in grown]
+    assert len(grown) > 1
+    assert counts == sorted(counts)
+    assert counts[-1] == 2
 
 
 def test_an_input_without_a_question_is_explained(library: KnowledgeBase) -> None:

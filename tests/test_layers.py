@@ -16,8 +16,21 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
-    *("types", "errors", "settings", "text", "phrases", "render", "page"),
-    *("catalogue", "vectors", "minilm", "embed", "store", "doctor", "backup", "spelling", "retrieve"),
+    *("types", "errors", "settings", "text", "phrases", "editions", "render", "page"),
+    *(
+        "shelf",
+        "catalogue",
+        "postgres",
+        "vectors",
+        "minilm",
+        "embed",
+        "store",
+        "doctor",
+        "holdings",
+        "users",
+        "backup",
+    ),
+    *("migrate", "spelling", "retrieve"),
     *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh"),
     *("provenance", "verify", "badges", "guard", "chat", "generate"),
     *("langchain", "pipeline"),
@@ -27,25 +40,27 @@ ORDER = (
 
 # The web desk stands above all of these; its modules likewise import those before them.
 WEB = (
-    "desk",
-    "source",
-    "draft",
-    "jobs",
-    "talk",
-    "offers",
-    "feedback",
-    "transcript",
-    "ask",
-    "check",
-    "batch",
-    "api",
-    "frame",
-    "server",
+    *("desk", "source", "draft", "jobs", "intake", "shelf", "talk", "offers", "feedback", "transcript"),
+    *(
+        "ask",
+        "check",
+        "batch",
+        "library",
+        "api",
+        "frame",
+        "login",
+        "gate",
+        "metrics",
+        "agents",
+        "memory",
+        "server",
+    ),
 )
 
 # Where a heavy library may be named. Its parts (langchain_core, …) go with it.
 DOORS = {
     "chromadb": {"kb/vectors.py"},
+    "psycopg": {"kb/postgres.py"},
     "onnx": {"kb/minilm.py"},
     "onnxruntime": {"kb/minilm.py"},
     "safetensors": {"kb/minilm.py", "kb/reader.py"},
@@ -58,15 +73,20 @@ DOORS = {
     "langsmith": {"kb/chat.py"},
     "gradio": {f"kb/web/{module}.py" for module in WEB},
     "fastapi": {"kb/web/server.py"},
+    "mcp": {"kb/web/agents.py"},
+    "starlette": {"kb/web/gate.py", "kb/web/agents.py"},
     "uvicorn": {"kb/web/server.py"},
+    "prometheus_client": {"kb/web/metrics.py"},
     "trafilatura": {"ingest/load/html.py"},
     "pypdf": {"ingest/load/pdf.py"},
+    "pypdfium2": {"ingest/load/scan.py"},
     "docx": {"ingest/load/docx.py", "kb/pack.py"},
     "markdown_it": {"ingest/load/markdown.py"},
     "openpyxl": {"kb/sheets.py"},
     "pathspec": {"ingest/sync.py"},
     "striprtf": {"ingest/load/rtf.py"},
     "msoffcrypto": {"ingest/load/encrypted.py"},
+    "watchfiles": {"ingest/watch.py"},
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from ingest.sync import ingest
 from kb import page, provenance, render
+from kb.editions import correction
 from kb.extract import Candidate, candidates
 from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
@@ -128,7 +129,7 @@ def test_a_text_with_another_figure_is_no_copy(kb: KnowledgeBase) -> None:
     ],
 )
 def test_a_notice_of_correction_is_found(text: str, notice: str | None) -> None:
-    assert provenance.correction(text) == notice
+    assert correction(text) == notice
 
 
 def test_a_correction_is_shown_on_every_citation_of_its_article(kb: KnowledgeBase) -> None:

@@ -110,17 +110,36 @@ def test_the_same_page_has_the_same_marks_whatever_is_read_beside_it(read: Reade
 # -------------------------------------------------------------------------------------------- its weights
 
 
-def test_eight_bits_change_little() -> None:
+@pytest.mark.parametrize("rounding", ["blocks", "rows"])
+def test_eight_bits_change_little(rounding: minilm.Rounding) -> None:
     weights = read_weights(SHIPPED.read_bytes())
     rounded, exact = (
-        minilm.open_session(minilm.reader_graph(weights, exact=exact).SerializeToString())
-        for exact in (False, True)
+        minilm.open_session(minilm.reader_graph(weights, each).SerializeToString())
+        for each in (rounding, "none")
     )
     for question in ("When was the Marta built?", "Who owns the harbour?"):
         given = pieces(question, Page("", FERRY))
         inputs = {"ids": given.ids[None], "segments": given.segments[None]}
         one, other = rounded.run(None, inputs)[0], exact.run(None, inputs)[0]
         assert np.abs(one - other).max() < 0.5  # log odds
+
+
+def test_a_machine_that_loses_nothing_reads_in_whole_rows(tmp_path: Path) -> None:
+    model = minilm.cached_model(tmp_path / "probe", minilm._probe)
+    random = np.random.default_rng(1)
+    x = random.integers(0, 256, (3, 64)).astype(np.uint8)
+    (sums,) = minilm.open_session(model).run(None, {"x": x})
+    exact = bool((sums == x.astype(int).sum(axis=1, keepdims=True) * 127).all())
+    assert (minilm.fast_rounding(tmp_path) == "rows") or not exact
+
+
+def test_rows_are_rounded_to_what_is_nearest() -> None:
+    table = np.random.default_rng(2).normal(size=(5, 384)).astype(np.float32)
+    table[0, 3] = 40  # one large number must not cost the others all that they say
+    numbers, scales = minilm.in_rows(table)
+    plain = np.abs(table).max(axis=1, keepdims=True) / 127
+    error = np.square(numbers * scales[:, None] - table).sum(axis=1)
+    assert (error <= np.square(np.rint(table / plain) * plain - table).sum(axis=1) + 1e-6).all()
 
 
 def test_weights_survive_being_written(tmp_path: Path) -> None:

@@ -276,3 +276,67 @@ def test_what_a_claim_leaves_out_is_noted() -> None:
     limited = rules.pair("The fire killed 80 people.", "The fire killed at least 80 people.")
     assert rules.notes(limited) == ["It says at least 80."]
     assert rules.notes(rules.pair("Norvia sold a plant.", "Norvia sold a plant.")) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "evidence", "around", "read"),
+    [
+        (
+            "Anna Lindt taught physics.",
+            "She was a physics teacher in Halden.",
+            "",
+            "Anna Lindt was a physics teacher in Halden.",
+        ),
+        (
+            "Anna Lindt led the choir for ten years.",
+            "In 1983, her choir won a prize.",
+            "Anna Lindt came to Ostra.",
+            "In 1983, Anna Lindt's choir won a prize.",
+        ),
+        # The claim names Ostra too, which the sentence lacks: "she" is the one who opens the claim.
+        (
+            "Anna Lindt taught in Ostra.",
+            "She taught in the north.",
+            "",
+            "Anna Lindt taught in the north.",
+        ),
+        # Somebody else is named, or nobody is meant
+        ("Anna Lindt taught physics.", "She taught physics.", "Nora Blum came.", "She taught physics."),
+        ("Anna Lindt taught physics.", "Physics was taught.", "", "Physics was taught."),
+        ("She taught physics in Halden.", "She taught physics.", "", "She taught physics."),
+    ],
+)
+def test_a_sentence_is_read_with_the_name_that_it_may_mean(
+    claim: str, evidence: str, around: str, read: str
+) -> None:
+    assert rules.resolved(rules.pair(claim, evidence, around)) == read
+
+
+@pytest.mark.parametrize(
+    ("claim", "agree"),
+    [
+        ("The bridge cost 41 million euros in 2026.", True),
+        ("The bridge cost 45 million euros in 2026.", False),
+        ("The bridge was dear.", False),
+    ],
+)
+def test_figures_agree_only_where_there_are_some(claim: str, agree: bool) -> None:
+    assert rules.figures_agree(rules.pair(claim, "In 2026 the bridge cost 41 million euros.")) is agree
+
+
+@pytest.mark.parametrize(
+    ("claim", "evidence", "settled"),
+    [
+        ("About 1.25 million came in May.", "In all 1.2 million came in May.", "1.2 million came in May."),
+        (
+            "It cost $600bn in 2026.",
+            "It cost 600 billion dollars on 3 May 2026.",
+            "It cost 600 billion dollars on 3 May 2026.",
+        ),
+        ("It cost $500bn in 2025.", "It cost 600 billion dollars on 3 May 2026.", "It cost $500bn in 2025."),
+    ],
+)
+def test_figures_that_agree_are_read_as_the_source_prints_them(
+    claim: str, evidence: str, settled: str
+) -> None:
+    assert rules.settled(rules.pair(claim, evidence)) == settled

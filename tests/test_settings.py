@@ -44,16 +44,26 @@ def test_other_variables_and_empty_ones_do_not_count() -> None:
 def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
     values: dict[str, object] = {
         "kb": "k",
+        "catalogue": "postgresql://db/news",
+        "vectors": "http://127.0.0.1:8000",
         "embedder": "hash",
         "cache": "c",
         "top": 3,
         "host": "h",
         "port": 8000,
         "private_urls": True,
+        "fast_reading": True,
     }
-    values |= {"upload_rows": 9, "upload_megabytes": 8, "upload_days": 7}
+    values |= {"upload_rows": 9, "upload_megabytes": 8, "upload_files": 6, "upload_days": 7, "rate": 5}
+    values |= {
+        "hosts": "kb.example",
+        "proxy": "10.0.0.1",
+        "proxy_user": "X-User",
+        "metrics": True,
+        "mcp": True,
+    }
     values |= {"model": "ollama:llama3.2", "model_timeout": 2.5, "model_tokens": 2000, "model_anyway": True}
-    values |= {"unsupported": "withhold"}
+    values |= {"model_calls": 6, "model_spend": 9000, "unsupported": "withhold"}
     assert set(values) == {field.name for field in fields(Settings)}, "a new setting belongs here"
     expected = Settings(**{**values, "kb": Path("k"), "cache": Path("c")})  # type: ignore[arg-type]
     assert load_settings(values, environ={}) == expected
@@ -75,6 +85,8 @@ def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
         ({"model_timeout": 0}, {}, "", ["model_timeout is 0"]),
         ({}, {"KBQA_MODEL_ANYWAY": "perhaps"}, "", ["model_anyway", "true or false"]),
         ({"model_tokens": 10}, {}, "", ["model_tokens is 10"]),
+        ({"model_calls": 0}, {}, "", ["model_calls is 0", "1 or more"]),
+        ({"model_spend": 8500}, {}, "", ["model_spend is 8500", "1000 more than model_tokens"]),
         ({"unsupported": "hide"}, {}, "", ["unsupported is 'hide'", "mark or withhold"]),
         ({}, {"KBQA_TOP": "many"}, "", ["top", "'many'", "whole number"]),
         ({}, {}, "top = true", ["top", "True"]),

@@ -302,6 +302,18 @@ def test_prune_removes_what_is_gone_and_nothing_else(store: Store, folder: Path)
     assert ids(store) == ["kept.txt", "out/gone.txt", "x.txt"]
 
 
+def test_prune_removes_the_rest_of_a_list_of_which_a_row_was_removed(store: Store, folder: Path) -> None:
+    rows = folder / "in" / "rows.jsonl"
+    rows.parent.mkdir()
+    rows.write_text("".join(f'{{"id": "r{n}", "text": "Row {n}."}}\n' for n in range(3)))
+    ingest([str(rows.parent)], store)
+    with store.writer() as writer:
+        writer.remove(["r0"])
+    rows.unlink()
+    assert ingest([str(rows.parent)], store, prune=True).removed == 2
+    assert store.catalogue.documents() == []
+
+
 def test_prune_of_a_missing_folder_removes_nothing(store: Store, folder: Path) -> None:
     path = write(folder / "in" / "a.txt", "Text.")
     ingest([str(folder / "in")], store)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kb.pipeline import KnowledgeBase
+from kb.reader import Page
 from kb.settings import Settings
 from kb.store import Store
-from kb.types import Filters, Verdict
-from kb.verify import _says_it
+from kb.types import Filters, Hit, Passage, Source, Verdict
+from kb.verify import judge, says_it, sentences
+from kb.weigh import Array
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +237,7 @@ def test_another_ceiling_is_another_claim(starter: KnowledgeBase) -> None:
     ],
 )
 def test_a_run_of_words_can_be_taken_back(claim: str, evidence: str, is_said: bool) -> None:
-    assert _says_it(claim, evidence) is is_said
+    assert says_it(claim, evidence) is is_said
 
 
 def test_a_document_of_one_sentence_is_evidence(tmp_path: Path) -> None:
@@ -251,3 +254,25 @@ def test_a_document_of_one_sentence_is_evidence(tmp_path: Path) -> None:
     with KnowledgeBase.open(tmp_path / "kb", settings) as kb:
         assert verdict(kb, "Anna Lindt taught physics at Ostra College.").verdict == "supported"
         assert verdict(kb, "Anna Lindt taught physics at Ostra College in 1985.").verdict == "contradicted"
+
+
+def test_two_sentences_can_say_together_what_neither_says_alone() -> None:
+    """Each document has a part of the claim; both are cited."""
+    texts = "Anna Lindt taught physics at Ostra College.", "Anna Lindt led the choir of the harbour church."
+    hits = [
+        Hit(Passage(f"note-{n}", 0, 0, len(t), t), Source(f"Note {n}"), 1.0, n) for n, t in enumerate(texts)
+    ]
+    evidence = [sentence for hit in hits for sentence in sentences(hit)]
+    claim = "Anna Lindt taught physics and led the choir of the harbour church."
+
+    def odds(_: str, pages: Sequence[Page]) -> Array:
+        """A reader that is sure of a page only if it has both."""
+        return np.array([[9.0, -9.0] if all(t in p.text for t in texts) else [-9.0, -9.0] for p in pages])
+
+    def embed(said: Sequence[str]) -> Array:
+        return np.ones((len(said), 1))
+
+    found = [f for f in judge(claim, evidence, embed, odds) if f.verdict == "supported"]
+    assert [{c.text for c in f.sentences} for f in found] == [set(texts)]
+    assert "two sentences together" in found[0].explanation
+    assert not [f for f in judge(claim, evidence[:1], embed, odds) if f.verdict == "supported"]

@@ -32,6 +32,7 @@ from ingest.load import (
     xlsx,
 )
 from ingest.load.blocks import Draft, assemble, is_afterword, is_faq_title, mark_headings
+from ingest.load.dates import update_date
 from ingest.load.encrypted import OLE, open_office
 from kb.errors import NotADocument, SourceError
 from kb.types import Document, Failure, Section
@@ -101,10 +102,14 @@ _COMMON = re.compile(r"(?:table of )?contents|abstract|summary|introduction|over
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to read: the ``password`` of encrypted files, the ``columns`` of records as (field, name) pairs."""
+    """How to read: the ``password`` of encrypted files, the ``columns`` of records as (field, name) pairs.
+
+    ``scans``: take the time to recognise the words on scanned pages.
+    """
 
     password: str | None = None
     columns: tuple[tuple[str, str], ...] = ()
+    scans: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,9 @@ def parse(
         rows = records.rows(data, kind, options.columns)
         return _parse_records(rows, records.MEDIA_TYPES[kind], document_id, source)
     if kind == "pdf":
-        return _one(pdf.read(data, name, options.password), document_id, source, name, data)
+        # More time is given to a file as a whole, not to one among many.
+        draft = pdf.read(data, name, options.password, scans=options.scans if depth == 0 else None)
+        return _one(draft, document_id, source, name, data)
     if kind == "eml":
         return _parse_message(data, document_id, source, name, options, depth)
     return _one(_READERS[kind](data, name), document_id, source, name, data)
@@ -215,7 +222,11 @@ def _kind_of_archive(data: bytes, kind: str) -> str:
 
 def _one(draft: Draft, document_id: str, source: str, name: str, data: bytes) -> Loaded:
     stem = Path(name).stem or document_id
-    return Loaded((_document(draft, document_id, source, stem, content_hash(data)),))
+    document = _document(draft, document_id, source, stem, content_hash(data))
+    if draft.unread is None:
+        return Loaded((document,))
+    unread = SourceError(draft.unread, f"{pdf.OCR}; the rest is kept")
+    return Loaded((document,), (Failure(source, str(unread)),))
 
 
 def _messages(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -327,6 +338,7 @@ def _document(draft: Draft, document_id: str, source: str, fallback: str, digest
         author=draft.author,
         publisher=draft.publisher,
         published=draft.published,
+        updated=update_date(draft.updated, draft.published),
         url=draft.url,
         language=draft.language,
         sections=body.sections,

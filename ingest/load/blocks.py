@@ -41,7 +41,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a loader has read; what the source does not tell is ``None``."""
+    """What a loader has read; what the source does not tell is ``None``. ``unread``: what was left out."""
 
     blocks: Sequence[Block]
     media_type: str
@@ -51,6 +51,8 @@ class Draft:
     published: str | None = None
     url: str | None = None
     language: str | None = None
+    updated: str | None = None
+    unread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

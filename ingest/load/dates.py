@@ -40,6 +40,19 @@ def iso_date(value: object) -> str | None:
     return moment.isoformat(timespec="seconds") if _has_time(text) else moment.date().isoformat()
 
 
+def update_date(updated: str | None, published: str | None) -> str | None:
+    """The date of an update, both in ISO 8601; ``None`` if that is not later than the publication.
+
+    Many systems note the moment of publication as that of the last change, or one a little before it.
+    """
+    if updated is None or published is None:
+        return updated
+    one, other = datetime.fromisoformat(updated), datetime.fromisoformat(published)
+    if one.date() != other.date() or (one.tzinfo is None) != (other.tzinfo is None):
+        return updated if one.date() > other.date() else None
+    return updated if one > other else None
+
+
 def _from_number(value: float) -> str | None:
     """Seconds or milliseconds since 1970, or a day written as 20260428."""
     if 10_000_101 <= value <= 99_991_231 and float(value).is_integer():

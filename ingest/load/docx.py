@@ -39,19 +39,22 @@ def read(data: bytes, name: str) -> Draft:
             "this is no readable Word document", "open it in Word and save it again as .docx"
         ) from error
     core = document.core_properties
-    created = core.created
     draft = Draft(
         list(_blocks(document)),
         MEDIA_TYPE,
         title=core.title.strip() or None,
         author=core.author.strip() if core.author.strip() not in ("", _LIBRARY) else None,
         publisher=_company(document),
-        published=iso_date(created.date())
-        if created and created.replace(tzinfo=None) != _LIBRARY_CREATED
-        else None,
+        published=_day(core.created),
+        updated=_day(core.modified),
         language=core.language.strip() or None,
     )
     return without_byline(draft)
+
+
+def _day(moment: datetime | None) -> str | None:
+    known = moment and moment.replace(tzinfo=None) != _LIBRARY_CREATED
+    return iso_date(moment.date()) if moment and known else None
 
 
 def _company(document: Any) -> str | None:

@@ -273,7 +273,7 @@ def _is_later_item(item: Any) -> bool:
 
 
 def _metadata(page: Any) -> dict[str, str | None]:
-    """title, author, publisher, published, url and language as far as the page states them."""
+    """title, author, publisher, published, updated, url and language as far as the page states them."""
     linked = next(iter(sorted(_json_ld(page), key=_rank)), {})
     meta = _meta_tags(page)
     guess = _guessed(page)
@@ -302,6 +302,19 @@ def _metadata(page: Any) -> dict[str, str | None]:
             page.xpath("string(//*[@itemprop='datePublished']/@*[name()='datetime' or name()='content'])"),
             page.xpath("string(//article//time/@datetime)"),
             guess.date,
+        ),
+        "updated": _first_date(
+            linked.get("dateModified"),
+            meta(
+                "article:modified_time",
+                "og:updated_time",
+                "datemodified",
+                "dcterms.modified",
+                "dc.date.modified",
+                "last-modified",
+                "lastmod",
+            ),
+            page.xpath("string(//*[@itemprop='dateModified']/@*[name()='datetime' or name()='content'])"),
         ),
         "url": next(
             (u for u in (canonical, meta("og:url"), _url(linked)) if u.startswith(("http://", "https://"))),

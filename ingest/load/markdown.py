@@ -28,12 +28,15 @@ def read(data: bytes, name: str) -> Draft:
         title=_field(fields, "title", "headline"),
         author=_field(fields, "author", "authors", "byline"),
         publisher=_field(fields, "publisher", "source", "site", "site_name", "outlet"),
-        published=next(
-            filter(None, (iso_date(fields.get(k)) for k in ("published", "date", "pubdate", "created"))), None
-        ),
+        published=_date(fields, "published", "date", "pubdate", "created"),
+        updated=_date(fields, "updated", "modified", "last_modified", "lastmod"),
         url=_field(fields, "url", "link", "canonical", "canonical_url"),
         language=_field(fields, "language", "lang"),
     )
+
+
+def _date(fields: Mapping[str, Any], *names: str) -> str | None:
+    return next(filter(None, (iso_date(fields.get(name)) for name in names)), None)
 
 
 def _front_matter(text: str) -> tuple[dict[str, Any], str]:

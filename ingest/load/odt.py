@@ -43,8 +43,10 @@ def read(data: bytes, name: str) -> Draft:
     body = next(content.iter(f"{_OFFICE}text"), None)
     if body is None:
         raise SourceError(f"this is no readable {_WHAT}", "save it in LibreOffice again, as .odt")
-    fields = {} if meta is None else dublin_core(meta)
+    fields: dict[str, str | None] = {}
     if meta is not None:
+        fields = dublin_core(meta)
+        fields["updated"] = fields["published"]  # the date is that of the last change
         created = iso_date(text_of(meta, f"{_META}creation-date"))
         fields["author"] = text_of(meta, f"{_META}initial-creator") or fields["author"]
         fields["published"] = created[:10] if created else fields["published"]

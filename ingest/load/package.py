@@ -92,15 +92,20 @@ def text_of(element: Any, *path: str) -> str | None:
     return next((line for node in found if (line := " ".join("".join(node.itertext()).split()))), None)
 
 
+def _day(element: Any, name: str) -> str | None:
+    return (iso_date(text_of(element, name)) or "")[:10] or None
+
+
 def office_properties(archive: zipfile.ZipFile, what: str) -> dict[str, str | None]:
-    """title, author, publisher, published and language as Word, Excel and PowerPoint note them."""
+    """title, author, publisher, published, updated and language as Word, Excel and PowerPoint note them."""
     fields: dict[str, str | None] = {}
     if "docProps/core.xml" in archive.namelist():
         core = xml(archive, "docProps/core.xml", what)
         fields = {
             "title": text_of(core, f"{_DC}title"),
             "author": text_of(core, f"{_DC}creator"),
-            "published": (iso_date(text_of(core, f"{_TERMS}created")) or "")[:10] or None,
+            "published": _day(core, f"{_TERMS}created"),
+            "updated": _day(core, f"{_TERMS}modified"),
             "language": text_of(core, f"{_DC}language"),
         }
     if "docProps/app.xml" in archive.namelist():
@@ -115,7 +120,7 @@ def dublin_core(element: Any) -> dict[str, str | None]:
         "title": text_of(element, f"{_DC}title"),
         "author": ", ".join(dict.fromkeys(filter(None, creators))) or None,
         "publisher": text_of(element, f"{_DC}publisher"),
-        "published": (iso_date(text_of(element, f"{_DC}date")) or "")[:10] or None,
+        "published": _day(element, f"{_DC}date"),
         "language": text_of(element, f"{_DC}language"),
     }
 

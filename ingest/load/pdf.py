@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
+from ingest.load import scan
 from ingest.load.blocks import Block, Draft, without_byline
 from ingest.load.dates import iso_date
 from ingest.load.encrypted import locked
@@ -26,6 +27,9 @@ _LIGATURES = str.maketrans(
     {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "st"}
 )
 HEADING_LENGTH = 140
+OCR = "install tesseract and ingest it by itself, or run text recognition (OCR) on it first"
+_SCANNED = 10.0
+"""The type size that words on a scan are taken to have."""
 _PAGE_NUMBER = re.compile(
     r"(?:page|p\.|seite)?\s*[-\u2013|]?\s*\d{1,4}\s*[-\u2013|]?(?:\s*(?:of|/|von)\s*\d{1,4})?", re.I
 )
@@ -59,15 +63,28 @@ class Line:
     row: bool = False
 
 
-def read(data: bytes, name: str, password: str | None = None) -> Draft:
-    """Read a PDF; raises ``SourceError`` if it is damaged, needs a password or holds only images."""
+def read(data: bytes, name: str, password: str | None = None, *, scans: bool | None = None) -> Draft:
+    """Read a PDF; raises ``SourceError`` if it is damaged, needs a password or holds only images.
+
+    Pages that are images are read if ``scans``, which takes long; if it is false, they are ``Scanned`` where
+    they could be read; if it is ``None``, or they cannot, the draft names them.
+    """
     reader = _open(data, password)
     with _damage_named():
-        lines = [line for number, page in enumerate(reader.pages, start=1) for line in _lines(page, number)]
+        pages = {number: _lines(page, number) for number, page in enumerate(reader.pages, start=1)}
+        empty = [number for number, lines in pages.items() if not any(line.text for line in lines)]
+        images = [number for number in empty if scan.is_image(reader.pages[number - 1])]
+    if images and scans:
+        for number, found in scan.recognised(data, images, password).items():
+            pages[number] = [
+                Line(text, number, _SCANNED, False, -place * _SCANNED) for place, text in enumerate(found)
+            ]
+        images = []
+    elif images and scans is False and scan.is_possible():
+        raise scan.Scanned(len(images))
+    lines = [line for found in pages.values() for line in found]
     if not any(line.text for line in lines):
-        raise SourceError(
-            "this PDF holds no text, only images or drawings", "run text recognition (OCR) on it first"
-        )
+        raise SourceError("this PDF holds no text, only images or drawings", OCR)
     info = reader.metadata
     kept = _without_running_heads(lines, len(reader.pages))
     kept = kept if any(line.text for line in kept) else lines
@@ -78,10 +95,18 @@ def read(data: bytes, name: str, password: str | None = None) -> Draft:
         title=_field(info.title if info else None),
         author=_field(info.author if info else None),
         publisher=_publisher(reader),
-        published=_created(info),
+        published=_day(info, "creation_date"),
+        updated=_day(info, "modification_date"),
         language=_language(reader),
+        unread=_named(images) if images else None,
     )
     return without_byline(draft)
+
+
+def _named(pages: Sequence[int]) -> str:
+    """Which pages were left out, in words."""
+    few = ", ".join(map(str, pages[:10])) + (f" and {len(pages) - 10} more" if len(pages) > 10 else "")
+    return f"page {few} is only an image" if len(pages) == 1 else f"pages {few} are only images"
 
 
 def _open(data: bytes, password: str | None) -> Any:
@@ -133,9 +158,10 @@ def _language(reader: Any) -> str | None:
     return _field(reader.root_object.get("/Lang"))
 
 
-def _created(info: Any) -> str | None:
+def _day(info: Any, name: str) -> str | None:
     try:
-        return iso_date(info.creation_date.date()) if info and info.creation_date else None
+        moment = getattr(info, name, None)
+        return iso_date(moment.date()) if moment else None
     except (ValueError, AttributeError):
         return None
 

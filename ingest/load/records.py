@@ -24,6 +24,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "publisher": ("publisher", "source", "outlet", "site"),
     "author": ("author", "authors", "byline"),
     "published": ("published", "date", "pubdate", "published_at"),
+    "updated": ("updated", "modified", "updated_at", "last_updated", "date_modified", "lastmod"),
     "url": ("url", "link"),
     "language": ("language", "lang"),
 }
@@ -118,6 +119,7 @@ def draft(fields: Fields, media_type: str) -> Draft:
         author=_words(fields.get("author")) or None,
         publisher=_words(fields.get("publisher")) or None,
         published=iso_date(_number(fields.get("published"))),
+        updated=iso_date(_number(fields.get("updated"))),
         url=_words(fields.get("url")) or None,
         language=_words(fields.get("language")) or None,
     )

@@ -27,7 +27,8 @@ def read(data: bytes, name: str) -> Draft:
             title=_property(head, "title") or plain.title,
             author=_property(head, "author") or plain.author,
             publisher=_property(head, "company"),
-            published=_created(head) or plain.published,
+            published=_moment(head, "creatim") or plain.published,
+            updated=_moment(head, "revtim"),
         )
     )
 
@@ -40,7 +41,7 @@ def _plain(source: str) -> str:
 
 
 def _property(head: str, name: str) -> str | None:
-    match = re.search(rf"\{{\\{name}\s([^{{}}]*)\}}", head)
+    match = re.search(rf"\{{\\{name}\\yr(\d{{4}})\\mo(\d{{1,2}})\\dy(\d{{1,2}})", head)
     if match is None:
         return None
     code_page = re.search(r"\\ansicpg\d+", head)
@@ -48,6 +49,6 @@ def _property(head: str, name: str) -> str | None:
     return " ".join(_plain(prefix + match[1] + "}").split()) or None
 
 
-def _created(head: str) -> str | None:
-    match = re.search(r"\{\\creatim\\yr(\d{4})\\mo(\d{1,2})\\dy(\d{1,2})", head)
+def _moment(head: str, name: str) -> str | None:
+    match = re.search(rf"\{{\\{name}\\yr(\d{4})\\mo(\d{1, 2})\\dy(\d{1, 2})", head)
     return iso_date("{}-{:0>2}-{:0>2}".format(*match.groups())) if match else None

@@ -1,7 +1,7 @@
 """The web desk: one page with a tab for each thing people do, over an open knowledge base.
 
-    desk -> source, draft, jobs, talk, offers, feedback, transcript
-         -> ask, check, batch -> api -> frame -> server
+    desk -> source, draft, jobs, intake, shelf, talk, offers, feedback, transcript
+         -> ask, check, batch, library -> api -> frame -> gate -> server
 
 Imports point along this line. Only ``app.py`` imports the package from outside, since Gradio is heavy. A
 tab is a module with one function ``tab(page, kb)`` that lays it out; ``frame.TABS`` lists them.

@@ -161,6 +161,12 @@ def progress_html(job: Job) -> str:
     told = f"Done in {render.duration(report.seconds)}."
     if report.left:
         told = f"Stopped, with {render.count(report.left, 'row')} left. Start again to go on."
+    if report.unworded:
+        told += (
+            f" For {render.count(report.unworded, 'row')} the chat model failed; start again to ask it again."
+        )
+    if report.usage:
+        told += f" Chat model: {render.usage_text(report.usage)}"
     if report.resumed:
         told += f" {render.count(report.resumed, 'row')} from an earlier run."
     return page.progress_html(report.done, report.done + report.left, told, counts, ended=True)
@@ -215,7 +221,7 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
         with gr.Column(elem_classes="beside", min_width=280):
             source = panel(elem_id="batch-source")
 
-    batch = Batch(kb, Jobs(kb, kb.settings), Path(file.GRADIO_CACHE))
+    batch = Batch(kb, Jobs(kb.for_lists(), kb.settings), Path(file.GRADIO_CACHE))
     view = [progress, results, file, receipt, start, stop]
     blocks.load(batch.arrive, [secret], [secret, *view], **QUIET)
     seen = [preview, mode, start]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kb import render
@@ -27,7 +27,26 @@ DEFECT = "Something went wrong here; the server's log says what."
 # What an event of the page's own is told: it is no endpoint, and shows its progress itself.
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
+# Where the gate leaves word of who sent a request.
+VISITOR = "kbqa.visitor"
+
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who sent a request: a name where people log in (here or at a proxy), and who may change the library."""
+
+    name: str = ""
+    edits: bool = False
+    by_proxy: bool = False
+
+
+def visitor(request: gr.Request | None) -> Visitor:
+    """Who sent a request; where no gate stands before the page (see ``kb.web.gate``), somebody who reads."""
+    scope = getattr(getattr(request, "request", None), "scope", {})
+    known = scope.get(VISITOR)
+    return known if isinstance(known, Visitor) else Visitor()
 
 
 def reply(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from kb import render
-from kb.web import api, ask, batch, check
+from kb.web import api, ask, batch, check, library
+from kb.web.desk import QUIET, visitor
 
 if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
@@ -38,6 +39,7 @@ TABS = (
     Tab("ask", "Ask", ask.tab),
     Tab("check", "Check", check.tab),
     Tab("batch", "Batch", batch.tab),
+    Tab("library", "Library", library.tab),
 )
 
 # The address decides which tab is shown, so that reloading, links and the back button keep it. Within the
@@ -86,6 +88,8 @@ def build_app(kb: KnowledgeBase) -> gr.Blocks:
             js_on_load=None,
             apply_default_css=False,
         )
+        who = gr.HTML("", elem_id="who", js_on_load=None, apply_default_css=False)
+        page.load(_who, None, who, **QUIET)
         for tab in TABS:
             with gr.Column(elem_id=f"tab-{tab.name}", elem_classes="tab"):
                 tab.build(page, kb)
@@ -95,6 +99,17 @@ def build_app(kb: KnowledgeBase) -> gr.Blocks:
     page.has_launched = True
     page.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE)
     return page
+
+
+def _who(request: gr.Request) -> str:
+    """Who is logged in, with the way out; nothing where nobody logs in."""
+    seen = visitor(request)
+    if not seen.name:
+        return ""
+    out = "" if seen.by_proxy else "<button>Log out</button>"
+    return (
+        f'<form class="who" method="post" action="logout"><bdi>{render.escape(seen.name)}</bdi>{out}</form>'
+    )
 
 
 def page_options() -> dict[str, Any]:
@@ -117,7 +132,7 @@ SANS = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "No
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")
 
 HEAD = """
-<meta name="referrer" content="no-referrer">
+<meta name="referrer" content="same-origin">
 <link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E\
 %3Crect width='16' height='16' rx='3' fill='%231f4e79'/%3E\
 %3Cpath d='M4 4h8v6H8l-3 3v-3H4z' fill='%23fff'/%3E%3C/svg%3E">

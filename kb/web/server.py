@@ -3,34 +3,89 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import uvicorn
 
 from kb.errors import KBError
 from kb.settings import Settings, load_settings
+from kb.users import Users
 from kb.web.frame import build_app, page_options
+from kb.web.memory import remembering
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from kb.pipeline import KnowledgeBase
 
+log = logging.getLogger(__name__)
+
 
 def build_server(kb: KnowledgeBase) -> FastAPI:
-    """The page as a web application of its own, to be run by any ASGI server."""
-    from fastapi import FastAPI
+    """The page behind its gate, as a web application of its own, to be run by any ASGI server.
 
+    Raises ``KBError`` if tools for agents are wanted and what they need is not installed.
+    """
+    from fastapi import FastAPI, Response
+
+    from kb.web.gate import Gate
+
+    settings = kb.settings
     site = FastAPI(title="kbqa", docs_url=None, redoc_url=None, openapi_url=None)
-    most = f"{kb.settings.upload_megabytes}mb"
-    gr.mount_gradio_app(site, build_app(kb), path="/", max_file_size=most, **page_options())
+    outside = ["/healthz"]
+
+    @site.get("/healthz")
+    def healthz() -> Response:
+        """Whether the knowledge base can be read."""
+        try:
+            kb.info()
+        except Exception:  # whatever it is, the log has it and whoever asked has a status
+            log.exception("the knowledge base cannot be read")
+            return Response('{"status": "error"}\n', 503, media_type="application/json")
+        return Response('{"status": "ok"}\n', media_type="application/json")
+
+    watched = kb
+    if settings.metrics:
+        from kb.web.metrics import MEDIA_TYPE, Metrics
+
+        figures = Metrics(kb)
+        watched = figures.watching(kb)
+        outside.append("/metrics")
+        site.get("/metrics")(lambda: Response(figures.text(), media_type=MEDIA_TYPE))
+
+    if settings.mcp:
+        _offer_tools(site, watched)
+    most = f"{settings.upload_megabytes}mb"
+    gr.mount_gradio_app(site, build_app(watched), path="/", max_file_size=most, **page_options())
+    site.add_middleware(Gate, settings=settings, users=Users(settings.kb), outside=outside)
+    if settings.metrics:
+        site.add_middleware(figures.counting)
     return site
+
+
+def _offer_tools(site: FastAPI, kb: KnowledgeBase) -> None:
+    """Add the tools for agents, which live as long as the site does."""
+    if importlib.util.find_spec("mcp") is None:
+        raise KBError("the tools for agents need a package that is not here", "pip install 'kbqa[mcp]'")
+    from kb.web.agents import tools
+
+    server = tools(kb)
+    site.router.routes.extend(server.streamable_http_app().routes)
+    before = site.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        async with before(app) as state, server.session_manager.run():
+            yield state
+
+    site.router.lifespan_context = lifespan
 
 
 def main(settings: Settings | None = None, *, open_browser: bool = False) -> None:
@@ -44,7 +99,13 @@ def main(settings: Settings | None = None, *, open_browser: bool = False) -> Non
     with KnowledgeBase.open(settings.kb, settings) as kb, _listen(settings.host, settings.port) as listener:
         address = f"http://{_shown(settings.host)}:{listener.getsockname()[1]}"
         # Pages keep a connection open for as long as they are looked at; do not wait for them.
-        config = uvicorn.Config(build_server(kb), log_level="warning", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(
+            build_server(remembering(kb)),
+            log_level="warning",
+            timeout_graceful_shutdown=1,
+            proxy_headers=False,  # the gate knows whom to believe
+            server_header=False,
+        )
         server = _Server(config, ready=lambda: _say(address, open_browser))
         # uvicorn ends in order on SIGTERM and raises it again: let that be an exception, not the end,
         # so the knowledge base is closed too.

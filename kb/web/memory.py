@@ -1,0 +1,76 @@
+"""Answers that were given before, while the library is the same: a crowd asks much the same things.
+
+Without a chat model the same question to the same library has the same answer, so nothing is lost by not
+looking again. A question that somebody else is having answered just now is waited for instead of answered
+twice.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from kb.types import Answer
+
+if TYPE_CHECKING:
+    from kb.pipeline import KnowledgeBase
+
+KEPT = 2_000
+
+
+def remembering(kb: KnowledgeBase) -> KnowledgeBase:
+    """The knowledge base with a memory of its answers; the same one where a chat model words them anew."""
+    return kb if kb.info().get("model") else _Remembering(kb)  # type: ignore[return-value]
+
+
+class _Remembering:
+    def __init__(self, kb: KnowledgeBase) -> None:
+        self._kb = kb
+        self._answers: OrderedDict[tuple[Any, ...], Answer] = OrderedDict()
+        self._asking: dict[tuple[Any, ...], threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._kb, name)
+
+    def ask(self, question: str, **options: Any) -> Answer:
+        began = time.perf_counter()
+        # Also of one day: "last week" means another one tomorrow.
+        given = tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in options.items() if v))
+        key = (self._kb.store.catalogue.generation(), date.today(), question, given)
+        answer = self._known(key) or self._once(key, lambda: self._kb.ask(question, **options))
+        return replace(answer, seconds=time.perf_counter() - began)
+
+    def stream(self, question: str, **options: Any) -> Iterator[Answer]:
+        yield self.ask(question, **options)
+
+    def _once(self, key: tuple[Any, ...], work: Callable[[], Answer]) -> Answer:
+        with self._lock:
+            turn = self._asking.setdefault(key, threading.Lock())
+        with turn:
+            try:
+                if (answer := self._known(key)) is None:
+                    answer = work()
+                    if answer.status != "error":
+                        self._remember(key, answer)
+                return answer
+            finally:
+                with self._lock:
+                    self._asking.pop(key, None)
+
+    def _known(self, key: tuple[Any, ...]) -> Answer | None:
+        with self._lock:
+            if key in self._answers:
+                self._answers.move_to_end(key)
+            return self._answers.get(key)
+
+    def _remember(self, key: tuple[Any, ...], answer: Answer) -> None:
+        with self._lock:
+            self._answers[key] = answer
+            while len(self._answers) > KEPT:
+                self._answers.popitem(last=False)

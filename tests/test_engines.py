@@ -1,0 +1,190 @@
+"""One contract for every combination of engines: SQLite or PostgreSQL, Chroma embedded or on a server."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers import chroma, free_port, postgres
+from test_doctor import TODAY
+from test_store import assert_whole, change, hits, version, written
+
+from kb.doctor import examine, repair
+from kb.errors import Busy, NoKnowledgeBase, NoSuchDocument, StorageError, UsageError
+from kb.migrate import migrate, target_settings
+from kb.pipeline import KnowledgeBase
+from kb.settings import Settings
+from kb.store import Store
+from kb.types import Filters
+
+ENGINES = [(c, v) for c in ("sqlite", "postgresql") for v in ("embedded", "server")]
+QUESTIONS = (
+    "When was the harbour bridge closed to lorries?",
+    "What does the repair of the bridge cost?",
+    "Who carried 1.2 million passengers?",
+    "How much apple blossom was lost to the frost of 21 April 2026?",
+    "Which rocket will fly?",
+)
+
+
+@pytest.fixture(scope="module")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgres(tmp_path_factory.mktemp("postgres")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with chroma(tmp_path_factory.mktemp("chroma")) as address:
+        yield address
+
+
+Place = Callable[[str, str], Settings]
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def place(tmp_path: Path, request: pytest.FixtureRequest) -> Place:
+    """The settings of an empty knowledge base of its own on the engines that are named."""
+
+    def made(catalogue: str, vectors: str) -> Settings:
+        n = next(_numbers)
+        settings = Settings(kb=tmp_path / f"kb{n}", embedder="hash")
+        if catalogue == "postgresql":
+            import psycopg
+
+            address = request.getfixturevalue("postgres_server")
+            with psycopg.connect(address, autocommit=True) as connection:
+                connection.execute(f"CREATE SCHEMA kb{n}")
+            settings = replace(settings, catalogue=f"{address}?options=-csearch_path%3Dkb{n}")
+        if vectors == "server":
+            settings = replace(settings, vectors=request.getfixturevalue("chroma_server"))
+        return settings
+
+    return made
+
+
+def opened(settings: Settings, *, create: bool = False) -> Store:
+    return Store.open(settings.kb, settings, create=create)
+
+
+def put(store: Store, *changes: Any) -> None:
+    with store.writer(wait_s=10) as writer:
+        writer.replace(changes)
+
+
+@pytest.mark.parametrize(("catalogue", "vectors"), ENGINES)
+def test_the_contract_of_a_store(place: Place, catalogue: str, vectors: str) -> None:
+    settings = place(catalogue, vectors)
+    with pytest.raises(NoKnowledgeBase):
+        opened(settings)
+    with opened(settings, create=True) as store, opened(settings) as replica:
+        put(store)
+        assert hits(replica, "harbour") == []
+        put(store, version(1))
+        assert_whole(replica, version(1))
+        # A new version takes the place of the old one, whole, and everybody sees it at once.
+        put(store, version(2), change(written("b", "A walrus swam by.", publisher="The Post")))
+        assert_whole(replica, version(2), change(written("b", "A walrus swam by.", publisher="The Post")))
+        found = hits(replica, "walrus")
+        assert found[0].passage.document_id == "b"
+        assert found[0].lexical == pytest.approx(1)
+        only = hits(replica, "harbour walrus", filters=Filters(publishers=("post",)))
+        assert {hit.passage.document_id for hit in only} == {"b"}
+        # What a killed run left is cleared away, and what was lost is made again.
+        replica.catalogue.stage([])
+        with store.writer() as writer:
+            assert writer.remove(["b", "nowhere"]) == 1
+        assert hits(replica, "walrus", filters=Filters(document_ids=("b",))) == []
+        with pytest.raises(NoSuchDocument):
+            replica.catalogue.document("b")
+        assert replica.catalogue.word_counts(["walrus", "harbour", "of the harbour"])["walrus"] == 0
+        assert examine(replica, today=TODAY).findings == ()
+        with store.writer(), pytest.raises(Busy), replica.writer():
+            pass
+
+
+@pytest.mark.parametrize(("catalogue", "vectors"), ENGINES)
+def test_a_lost_vector_index_is_built_again(place: Place, catalogue: str, vectors: str) -> None:
+    settings = place(catalogue, vectors)
+    with opened(settings, create=True) as store:
+        put(store, version(1))
+        before = hits(store, "harbour report")
+        store.vectors.delete(store.vectors.keys()[:2])
+        assert not examine(store, today=TODAY).sound
+        assert repair(store, today=TODAY).sound
+        assert hits(store, "harbour report") == before
+
+
+WAY = [("postgresql", "server"), ("postgresql", "embedded"), ("sqlite", "server"), ("sqlite", "embedded")]
+
+
+def test_migration_changes_no_answer(place: Place, texts: Path) -> None:
+    """From a folder through every combination and back: not one byte of an answer is another."""
+    from ingest.sync import ingest
+
+    settings = place("sqlite", "embedded")
+    with opened(settings, create=True) as store:
+        assert not ingest([str(texts)], store).failed
+        put(store, change(written("odd", "U.S. state-of-the-art tests aren't over; e-mail 3.5% more.")))
+    before = answers(settings)
+    checksums = set()
+    for catalogue, vectors in WAY:
+        target = place(catalogue, vectors)
+        with opened(settings) as store:
+            checksums.add(migrate(store, target).checksum)
+        assert answers(target) == before, (catalogue, vectors)
+        settings = target
+    assert len(checksums) == 1
+    with opened(settings) as store, pytest.raises(UsageError, match="holds documents"):
+        migrate(store, settings)
+
+
+def answers(settings: Settings) -> list[dict[str, Any]]:
+    with KnowledgeBase.open(settings.kb, settings) as kb:
+        asked = [
+            kb.ask(question, top=20) for question in (*QUESTIONS, "Are U.S. state-of-the-art tests over?")
+        ]
+        found = [replace(a, seconds=0.0).to_dict() for a in asked]
+        words = kb.store.catalogue.word_counts(["state-of-the-art", "U.S.", "harbour", "e-mail", "zzz"])
+        ranked = kb.store.catalogue.match(["harbour", "bridge", "state-of-the-art", "lorries"], 50)
+        scores = [(key, round(score, 9)) for key, score in ranked]
+        return [*found, {"words": words, "scores": scores, "h": kb.store.catalogue.vocabulary("h")}]
+
+
+def test_a_backup_of_a_server_is_restored_to_a_folder(place: Place, tmp_path: Path) -> None:
+    from kb.backup import back_up, restore
+
+    settings = place("postgresql", "server")
+    with opened(settings, create=True) as store:
+        put(store, version(1))
+        assert back_up(store, tmp_path / "backup") == 1
+    with pytest.raises(UsageError, match="migrate"):
+        restore(tmp_path / "backup", settings)
+    local = Settings(kb=tmp_path / "restored", embedder="hash")
+    assert restore(tmp_path / "backup", local) == 1
+    with opened(local) as store:
+        assert_whole(store, version(1))
+
+
+def test_the_target_of_a_migration(tmp_path: Path) -> None:
+    here = Settings(kb=tmp_path, vectors="http://127.0.0.1:8000")
+    there = target_settings(here, "postgresql://news", None)
+    assert (there.catalogue, there.vectors) == ("postgresql://news", here.vectors)
+    back = target_settings(there, str(tmp_path / "b"), None)
+    assert (back.kb, back.catalogue, back.vectors) == (tmp_path / "b", "", "")
+
+
+def test_a_server_that_is_away_is_named_without_its_password(place: Place) -> None:
+    pytest.importorskip("psycopg")
+    away = f"postgresql://me:secret@127.0.0.1:{free_port()}/news"
+    with pytest.raises(StorageError, match=r"127\.0\.0\.1.*cannot be reached") as error:
+        opened(Settings(catalogue=away, embedder="hash"))
+    assert "secret" not in str(error.value)
+    settings = replace(place("sqlite", "embedded"), vectors=f"http://127.0.0.1:{free_port()}")
+    with opened(settings, create=True) as store, pytest.raises(StorageError, match="cannot be used"):
+        put(store, version(1))

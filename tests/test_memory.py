@@ -1,0 +1,89 @@
+"""Answers that were given before: the same ones, until the library is another."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+from fake_library import FakeLibrary
+
+from kb.types import Answer, Filters, Turn
+from kb.web import memory
+from kb.web.memory import remembering
+
+COST = "What will the repair of the harbour bridge cost?"
+
+
+class Counted(FakeLibrary):
+    """Has a generation, and answers slowly where a gate is shut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.store = SimpleNamespace(catalogue=SimpleNamespace(generation=lambda: self.now))
+
+    def ask(self, question: str, **options: Any) -> Answer:
+        self.gate.wait(10)
+        return super().ask(question, **options)
+
+
+def test_the_same_question_is_answered_once_for_each_state_of_the_library() -> None:
+    fake = Counted()
+    kb: Any = remembering(fake)  # type: ignore[arg-type]
+    first = kb.ask(COST)
+    assert replace(kb.ask(COST), seconds=0) == replace(first, seconds=0)
+    assert len(fake.asked) == 1
+    (streamed,) = kb.stream(COST, history=())
+    assert streamed.text == first.text
+    assert len(fake.asked) == 1
+    kb.ask(COST, filters=Filters(document_ids=("orchards.md",)))
+    kb.ask(COST, history=[Turn("user", "And the ferry?"), Turn("assistant", "It runs.")])
+    kb.ask(COST, history=[Turn("user", "And the ferry?"), Turn("assistant", "It runs.")])
+    assert len(fake.asked) == 3
+    fake.now += 1
+    kb.ask(COST)
+    assert len(fake.asked) == 4
+    assert kb.documents() == fake.documents()
+
+
+def test_what_went_wrong_is_tried_again() -> None:
+    fake = Counted()
+    kb: Any = remembering(fake)  # type: ignore[arg-type]
+    assert [kb.ask(" ").status, kb.ask(" ").status] == ["error", "error"]
+    assert len(fake.asked) == 2
+
+
+def test_many_who_ask_the_same_at_once_wait_for_one_answer() -> None:
+    fake = Counted()
+    fake.gate.clear()
+    kb: Any = remembering(fake)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(kb.ask, COST) for _ in range(8)]
+        fake.gate.set()
+        assert len({one.result().text for one in asked}) == 1
+    assert len(fake.asked) == 1
+
+
+def test_the_memory_is_bounded(monkeypatch: Any) -> None:
+    monkeypatch.setattr(memory, "KEPT", 2)
+    fake = Counted()
+    kb: Any = remembering(fake)  # type: ignore[arg-type]
+    for question in ("One?", "Two?", "One?", "Three?", "One?"):
+        kb.ask(question)
+    assert [question for question, _ in fake.asked] == ["One?", "Two?", "Three?"]
+    kb.ask("Two?")
+    assert len(fake.asked) == 4
+
+
+def test_a_chat_model_words_every_answer_anew() -> None:
+    class Worded(Counted):
+        def info(self) -> dict[str, Any]:
+            return {**super().info(), "model": "openai:some"}
+
+    fake = Worded()
+    assert remembering(fake) is fake  # type: ignore[comparison-overlap, arg-type]
