@@ -206,7 +206,7 @@ def test_two_visitors_do_not_see_each_other(address: str, fake: FakeLibrary) -> 
     ann, bob = Visitor(address, "ann"), Visitor(address, "bob")
     ann.ask("How much apple blossom was lost to the frost?")
     pages = bob.ask(COST)
-    assert not any("frost" in page for page in pages)
+    assert not any("How much apple blossom" in page for page in pages)
     assert fake.asked[-1] == (COST, ())
     ann.ask("And the growers?")
     question, history = fake.asked[-1]
