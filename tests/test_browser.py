@@ -654,7 +654,7 @@ def test_it_fits_and_follows_the_theme(
     small: str, visit: Open, shoot: Shoot, theme: str, name: str, width: int, height: int
 ) -> None:
     page = visit(small, width, height, theme)
-    expect(page.locator(".examples:not(.unchecked)")).to_be_visible()
+    expect(page.locator(".examples:not(.unasked)")).to_be_visible()
     shoot(page, f"{name}-{theme}-1-welcome")
     exchange = ask(page, COST)
     shoot(page, f"{name}-{theme}-2-answer")
@@ -690,7 +690,7 @@ def test_it_fits_and_follows_the_theme(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(small: str, visit: Open, theme: str) -> None:
     page = visit(small, theme=theme)
-    expect(page.locator(".examples:not(.unchecked)")).to_be_visible()
+    expect(page.locator(".examples:not(.unasked)")).to_be_visible()
     accessible(page, "welcome")
     exchange = ask(page, COST)
     ask(page, UNKNOWN, 2)
@@ -725,7 +725,7 @@ def accessible(page: Page, what: str) -> None:
 @pytest.mark.parametrize(("width", "height"), [(1280, 860), (360, 740)])
 def test_nothing_moves_while_the_page_is_loaded(small: str, visit: Open, width: int, height: int) -> None:
     page = visit(small, width, height)
-    expect(page.locator(".examples:not(.unchecked)")).to_be_visible()
+    expect(page.locator(".examples:not(.unasked)")).to_be_visible()
     moved = page.evaluate(
         """() => new Promise((done) => {
           const told = [];
