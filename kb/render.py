@@ -174,14 +174,14 @@ def answer_text(answer: Answer) -> str:
 
 def growing_text(answer: Answer) -> tuple[str, str]:
     """An answer that is being written, for a terminal: what was checked, and below it what was not yet."""
-    done = _checked_until(answer)
+    done = checked_until(answer)
     settled = plain("\n".join([answer.text[:done], *_doubts_text(answer)]).strip())
     rest = plain(answer.text[done:]).strip()
-    told = f"Not checked yet: {rest}" if rest else "" if settled else f"{_doing(answer)} …"
+    told = f"{phrases.UNCHECKED}: {rest}" if rest else "" if settled else f"{doing(answer)} …"
     return settled, "\n\n" + told if settled and told else told
 
 
-def _checked_until(answer: Answer) -> int:
+def checked_until(answer: Answer) -> int:
     """Where the sentences end that were held against their sources, with the markers behind the last one."""
     if answer.citations and not answer.sentences:  # it was not taken apart, and is not being written either
         return len(answer.text)
@@ -190,7 +190,7 @@ def _checked_until(answer: Answer) -> int:
     return done + (marked.end() if marked else 0)
 
 
-def _doing(answer: Answer) -> str:
+def doing(answer: Answer) -> str:
     """What is going on while there is nothing to read yet."""
     looked = [step for step in answer.trace if step.kind != "question"]
     further = looked and looked[-1].kind == "search" and any(step.kind == "model" for step in looked)
@@ -199,11 +199,12 @@ def _doing(answer: Answer) -> str:
 
 def trace_text(answer: Answer) -> str:
     """What was searched for and asked on the way to an answer, for a terminal."""
-    lines = [f"{n}. {_step_text(step)}" for n, step in enumerate(answer.trace, 1)]
+    lines = [f"{n}. {step_text(step)}" for n, step in enumerate(answer.trace, 1)]
     return plain("\n".join(["How this was found:", *lines]))
 
 
-def _step_text(step: Step) -> str:
+def step_text(step: Step) -> str:
+    """One thing that was done on the way to an answer, in a sentence."""
     passages = count(len(step.found), "passage")
     if step.kind == "question":
         line = f"Understood as: {_line(step.text)}"
@@ -448,10 +449,10 @@ def answer_html(answer: Answer, key: str = "answer") -> str:
             sign = f'role="img" aria-label="{name}" title="{name}"'
             parts.append(f'<span class="support {sentence.support}" {sign}></span>')
         done = sentence.end
-    checked = _checked_until(answer)
+    checked = checked_until(answer)
     parts.append(between(answer.text[done:checked]))
     if rest := _MARKER.sub("", answer.text[checked:]).strip():
-        parts.append(f' <span class="unchecked" title="Not checked yet">{_e(rest)}</span>')
+        parts.append(f' <span class="unchecked" title="{phrases.UNCHECKED}">{_e(rest)}</span>')
     return f'<div class="answer-text" dir="auto">{"".join(parts)}</div>'
 
 

@@ -46,8 +46,8 @@ class Library(FakeLibrary):
     """Its sources differ on the cost, and it takes its time when asked slowly."""
 
     def ask(self, question: str, **options: Any) -> Answer:
-        answer = super().ask(question, **options)
-        if "slowly" in question:
+        answer = super().ask(question.removesuffix(" Slowly."), **options)
+        if question.endswith(" Slowly."):
             time.sleep(2)
         if answer.status != "answered" or "cost" not in question:
             return answer
@@ -379,12 +379,13 @@ def test_a_question_is_edited_and_asked_again(small: str, visit: Open) -> None:
 
 def test_an_answer_is_stopped_and_can_be_had_again(small: str, visit: Open) -> None:
     page = visit(small)
-    page.locator("#question textarea").fill(f"{COST} Say it slowly.")
+    page.locator("#question textarea").fill(f"{COST} Slowly.")
     page.keyboard.press("Enter")
     expect(page.locator("#ask-aloud")).to_have_text(phrases.PENDING)
     page.get_by_role("button", name=phrases.STOP).click()
     expect(page.locator("#q1[aria-busy=false] .problem")).to_have_text(phrases.STOPPED)
     expect(page.get_by_role("button", name=phrases.STOP)).to_be_hidden()
+    page.wait_for_timeout(500)  # Gradio closes the stream of what was stopped; nobody is as quick as this
     page.locator("#q1").get_by_role("button", name=phrases.AGAIN).click()
     expect(page.locator("#q1[aria-busy=false] .answer-text")).to_contain_text("41 million euros")
 
@@ -425,7 +426,8 @@ def test_an_answer_and_a_conversation_are_taken_along(small: str, visit: Open, t
                 place.get_by_role("button", name=name).click()
             assert begun.value.suggested_filename == f"{stem}{suffix}"
             begun.value.save_as(tmp_path / f"{stem}{suffix}")
-            text = read_draft(tmp_path / f"{stem}{suffix}")
+            made = tmp_path / f"{stem}{suffix}"
+            text = read_draft(made) if suffix == ".docx" else made.read_text("utf-8")
             assert "41 million euros" in text
             assert (UNKNOWN in text) is (stem == "conversation")
 
@@ -652,7 +654,7 @@ def test_it_fits_and_follows_the_theme(
     small: str, visit: Open, shoot: Shoot, theme: str, name: str, width: int, height: int
 ) -> None:
     page = visit(small, width, height, theme)
-    expect(page.locator(".examples:not(.unchecked)")).to_be_visible()
+    expect(page.locator(".examples:not(.unasked)")).to_be_visible()
     shoot(page, f"{name}-{theme}-1-welcome")
     exchange = ask(page, COST)
     shoot(page, f"{name}-{theme}-2-answer")
@@ -688,7 +690,7 @@ def test_it_fits_and_follows_the_theme(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(small: str, visit: Open, theme: str) -> None:
     page = visit(small, theme=theme)
-    expect(page.locator(".examples:not(.unchecked)")).to_be_visible()
+    expect(page.locator(".examples:not(.unasked)")).to_be_visible()
     accessible(page, "welcome")
     exchange = ask(page, COST)
     ask(page, UNKNOWN, 2)
@@ -723,7 +725,7 @@ def accessible(page: Page, what: str) -> None:
 @pytest.mark.parametrize(("width", "height"), [(1280, 860), (360, 740)])
 def test_nothing_moves_while_the_page_is_loaded(small: str, visit: Open, width: int, height: int) -> None:
     page = visit(small, width, height)
-    expect(page.locator(".examples:not(.unchecked)")).to_be_visible()
+    expect(page.locator(".examples:not(.unasked)")).to_be_visible()
     moved = page.evaluate(
         """() => new Promise((done) => {
           const told = [];
@@ -740,7 +742,9 @@ def test_motion_is_left_out_where_it_is_not_wanted(small: str, visit: Open) -> N
     page = visit(small)
     page.emulate_media(reduced_motion="reduce")
     ask(page, COST)
-    page.evaluate("window.how = []; Element.prototype.scrollIntoView = (to) => window.how.push(to.behavior)")
+    page.evaluate(
+        "window.how = []; Element.prototype.scrollIntoView = (to) => to && window.how.push(to.behavior)"
+    )
     ask(page, FERRY, 2)
     assert set(page.evaluate("window.how")) == {"auto"}
     durations = page.evaluate(

@@ -128,6 +128,9 @@ def test_what_goes_on_is_near_and_new() -> None:
     near = offers.to_go_on_with(replace(refused, status="not_found"), [refused.question], 2)
     assert near[0] == FAQ
     assert FAQ not in offers.to_go_on_with(refused, [FAQ.upper()], 2)
+    unlike = Answer("Zebras?", "not_found")
+    assert offers.to_go_on_with(unlike, ["Zebras?", COST], 2) == [FAQ]
+    assert offers.to_go_on_with(replace(unlike, status="answered"), [], 2) == []
 
 
 def test_offers_follow_the_library_and_are_asked_once() -> None:

@@ -8,7 +8,6 @@ the knowledge base, without a name.
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 EXAMPLES = 5
 NEXT = 2
 MOST_AT_ONCE = 20  # questions of a conversation that is asked again
-MARKERS = re.compile(r"(?:\s*\[\d+\])+")
 REDRAWN_S = 0.05  # the conversation is drawn no more often than this while a model writes
 
 Past = tuple[Answer, ...]
@@ -57,7 +55,7 @@ class Ask:
 
     def blank(self) -> str:
         """The page before the first question, with room for what will be offered."""
-        return welcome_html(self.offers.unchecked(EXAMPLES), self.kb.info()["documents"], checked=False)
+        return welcome_html(self.offers.unchecked(EXAMPLES), self.kb.info()["documents"], asked=False)
 
     def welcome(self) -> str:
         """The page before the first question."""
@@ -156,12 +154,10 @@ def exchange(past: Past, event: gr.EventData) -> int | None:
 
 def stopped(answer: Answer) -> Answer:
     """What is left of an answer that is stopped here: the sentences that were held against their sources."""
-    said = [sentence for sentence in answer.sentences if sentence.citations]
-    if not said or not answer.citations:
+    if not answer.sentences or not answer.citations:
         return Answer(answer.question, "error", error=phrases.STOPPED)
-    markers = MARKERS.match(answer.text, said[-1].end)
-    text = answer.text[: markers.end() if markers else said[-1].end]
-    return replace(answer, text=text, sentences=tuple(said), notices=(*answer.notices, phrases.STOPPED))
+    text = answer.text[: render.checked_until(answer)]
+    return replace(answer, text=text, notices=(*answer.notices, phrases.STOPPED))
 
 
 def turns(past: Sequence[Answer]) -> list[Turn]:

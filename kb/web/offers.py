@@ -42,10 +42,16 @@ class Offers:
         return list(islice(filter(self._answers, self._known()), limit))
 
     def to_go_on_with(self, answer: Answer, asked: Collection[str], limit: int) -> list[str]:
-        """Answerable questions near to one that was asked: of the passages found, then of like words."""
+        """Answerable questions near to one that was asked: of the passages found, then of like words.
+
+        A refusal is never the end: where none is near, any will do.
+        """
         known = {question.casefold() for question in asked}
         near = (question for question in self._near(answer) if question.casefold() not in known)
-        return list(islice(filter(self._answers, islice(near, TRIES)), limit))
+        found = list(islice(filter(self._answers, islice(near, TRIES)), limit))
+        if found or answer.status != "not_found":
+            return found
+        return [q for q in self.to_begin_with(limit + len(known)) if q.casefold() not in known][:limit]
 
     def _near(self, answer: Answer) -> Iterator[str]:
         sections = (hit.passage.section or "" for hit in answer.hits)

@@ -12,7 +12,7 @@ from typing import Any
 
 from kb import phrases, render
 from kb.render import button_html, count, date_in_words, escape, known_facts
-from kb.types import EXTRACTIVE, Answer, Citation, Difference, Hit, Value
+from kb.types import EXTRACTIVE, Answer, Citation, Difference, Hit, Step, Value
 
 DIFFER_NOTICE = "Sources differ:"  # the notice that the card of differences takes the place of
 
@@ -39,12 +39,12 @@ def conversation_html(answers: Sequence[Answer], around: Around | None = None, *
     )
 
 
-def welcome_html(examples: Sequence[str], documents: int, *, checked: bool = True) -> str:
-    """What stands there before the first question; questions not yet ``checked`` only take their room."""
+def welcome_html(examples: Sequence[str], documents: int, *, asked: bool = True) -> str:
+    """What stands there before the first question; questions not yet ``asked`` only take their room."""
     if not documents:
         cure = phrases.EMPTY_CURE.format(command="<code>kbqa ingest FOLDER</code>")
         return f'<div class="welcome"><h1>{phrases.EMPTY}</h1><p>{cure}</p></div>'
-    hidden = "" if checked else " unchecked"
+    hidden = "" if asked else " unasked"
     listed = _questions(examples, phrases.EXAMPLES, f"examples{hidden}") if examples else ""
     promise = phrases.PROMISE.format(documents=count(documents, "document"))
     return f'<div class="welcome"><h1>{phrases.WELCOME}</h1><p>{promise}</p>{listed}</div>'
@@ -95,7 +95,8 @@ def _exchange(answer: Answer, n: int, around: Around, *, latest: bool, growing: 
     key = f"q{n}"
     reply = reply_html(answer, key, around.newest)
     if growing and not answer.text:
-        reply = f'<p class="pending">{phrases.PENDING}</p>'
+        doing = f"{render.doing(answer)} …" if answer.trace else phrases.PENDING
+        reply = f'<p class="pending">{escape(doing)}</p>'
     edit = "" if growing else button_html(phrases.EDIT, data='act="edit"', name=phrases.EDIT_NAME)
     below = "" if growing else _tools(answer, n) + _judging(answer, key) + _how(answer, key)
     if latest and not growing and around.next:
@@ -258,7 +259,7 @@ def _how(answer: Answer, key: str) -> str:
     lead = "".join(f"<p>{escape(fact)}</p>" for fact in facts if fact)
     return (
         f'<details class="how" id="{key}-how"><summary>{phrases.HOW}</summary>'
-        f"{lead}{_trace(getattr(answer, 'trace', ()))}{_passages(answer, key)}</details>"
+        f"{lead}{_trace(answer.trace)}{_passages(answer, key)}</details>"
     )
 
 
@@ -303,19 +304,10 @@ def _became(hit: Hit, answer: Answer) -> str:
     return phrases.HOW_SAME_SOURCE if there else phrases.HOW_LOWER
 
 
-def _trace(steps: Any) -> str:
-    """What a chat model searched for on its way, step by step, if it did."""
-    lines = "".join(f"<li>{escape(_step(step))}</li>" for step in steps or ())
+def _trace(steps: Sequence[Step]) -> str:
+    """What was searched for, and asked of a chat model, on the way to the answer."""
+    lines = "".join(f"<li>{escape(render.step_text(step))}</li>" for step in steps)
     return f'<p>{phrases.HOW_TRACE}</p><ol class="trace">{lines}</ol>' if lines else ""
-
-
-def _step(step: Any) -> str:
-    told = step.to_dict() if hasattr(step, "to_dict") else step
-    if isinstance(told, dict):
-        return " · ".join(
-            f"{name}: {value}" for name, value in told.items() if value not in (None, "", [], ())
-        )
-    return str(told)
 
 
 def _history() -> str:
