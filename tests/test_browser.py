@@ -775,6 +775,8 @@ def test_tabs_have_addresses_and_work_with_the_keyboard(address: str, visit: Ope
     check.press("ArrowRight")
     expect(page.get_by_role("tab", name="Batch")).to_be_focused()
     page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Library")).to_be_focused()
+    page.keyboard.press("ArrowRight")
     expect(page.get_by_role("tab", name="Ask")).to_be_focused()
     expect(page.locator(".welcome")).to_be_visible()
 
