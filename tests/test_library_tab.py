@@ -41,6 +41,8 @@ FLAGS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
 PATIENCE_MS = 30_000
+# What Gradio says of events that still ran when somebody left the page.
+LEAVING = ("AbortError: signal is aborted", "Connection errored out", "401 (Unauthorized)")
 Open = Callable[..., Page]
 
 
@@ -75,7 +77,14 @@ def visit(chromium: Browser) -> Iterator[Open]:
             ),
         )
         page.on("websocket", lambda socket: trouble.append(f"opened {socket.url}"))
-        page.on("console", lambda said: said.type == "error" and trouble.append(f"console: {said.text}"))
+        page.on(
+            "console",
+            lambda said: (
+                said.type != "error"
+                or any(leaving in said.text for leaving in LEAVING)
+                or trouble.append(f"console: {said.text}")
+            ),
+        )
         page.on("pageerror", lambda error: trouble.append(f"page error: {error}"))
         page.on("dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.goto(f"{address}{path}")
