@@ -385,7 +385,6 @@ def test_an_answer_is_stopped_and_can_be_had_again(small: str, visit: Open) -> N
     page.get_by_role("button", name=phrases.STOP).click()
     expect(page.locator("#q1[aria-busy=false] .problem")).to_have_text(phrases.STOPPED)
     expect(page.get_by_role("button", name=phrases.STOP)).to_be_hidden()
-    page.wait_for_timeout(1500)  # Gradio closes the stream of what was stopped; nobody is as quick as this
     page.locator("#q1").get_by_role("button", name=phrases.AGAIN).click()
     expect(page.locator("#q1[aria-busy=false] .answer-text")).to_contain_text("41 million euros")
 

@@ -19,7 +19,7 @@ import gradio as gr
 from kb import phrases, render
 from kb.types import EXTRACTIVE, Answer, Turn
 from kb.web import feedback
-from kb.web.desk import QUIET, explained, footer, replying, sent
+from kb.web.desk import QUIET, at_once, explained, footer, replying, sent
 from kb.web.draft import DOWNLOAD_JS, download_html
 from kb.web.offers import Offers
 from kb.web.source import OPEN_JS, SHOW_QUOTE_JS, Shown, open_place, panel
@@ -220,9 +220,9 @@ def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
     growing_page = [conversation, past, box]
     page.load(asking.arrive, [past], [conversation, dock], **QUIET)
     running = [
-        box.submit(asking.answer, [box, past], growing_page, **QUIET),
-        conversation.ask(asking.chosen, [past], growing_page, **QUIET),
-        conversation.redo(asking.redo, [past], growing_page, **QUIET),
+        box.submit(at_once(asking.answer), [box, past], growing_page, **QUIET),
+        conversation.ask(at_once(asking.chosen), [past], growing_page, **QUIET),
+        conversation.redo(at_once(asking.redo), [past], growing_page, **QUIET),
     ]
     box.stop(asking.stop, [past], growing_page, cancels=running, **QUIET)
     conversation.new(asking.clear, None, [*growing_page, source], cancels=running, **QUIET)

@@ -6,9 +6,12 @@ Nothing here holds the state of a visitor.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import wraps
 from typing import TYPE_CHECKING, Any
+
+from anyio.to_thread import run_sync
 
 from kb import render
 from kb.errors import KBError
@@ -102,6 +105,22 @@ def explained(error: Exception) -> str:
         return str(error)
     log.error("a request failed", exc_info=error)
     return DEFECT
+
+
+def at_once(handler: Callable[..., Iterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    """A handler whose steps can be stopped while one of them is at work; that one's result is dropped.
+
+    Gradio waits for the step of a plain generator before it says that an event has been cancelled, and loses
+    what is asked in between.
+    """
+
+    @wraps(handler)
+    async def steps(*arguments: Any) -> AsyncIterator[Any]:
+        growing, end = handler(*arguments), object()
+        while (step := await run_sync(next, growing, end, abandon_on_cancel=True)) is not end:
+            yield step
+
+    return steps
 
 
 def footer(kb: KnowledgeBase) -> str:
