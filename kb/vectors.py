@@ -47,6 +47,8 @@ nearest in 7 ms, where its usual 100 would miss one in four."""
 MOST_KEPT = 150_000
 """Vectors kept in memory at most: 230 MB of 384 numbers each."""
 
+_REPAIR = "run `kbqa doctor --repair`: it is built again without embedding"
+
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds between the attempts of a reader that finds the index unusable."""
 
@@ -111,11 +113,15 @@ class VectorIndex:
             if generation != self._generation:
                 self.close()
                 self._generation = generation
-            result = self._open(create=False).query(
+            collection = self._open(create=False)
+            result = collection.query(
                 query_embeddings=vector[None, :], n_results=limit, include=["distances"]
             )
             distances = result["distances"] or [[]]
-            pairs = zip(result["ids"][0], distances[0], strict=True)
+            pairs = list(zip(result["ids"][0], distances[0], strict=True))
+            if not pairs and limit and collection.count():
+                # What was opened was just taken away: its table is read, its graph is gone.
+                raise StorageError(f"the vector index in {self._where} finds nothing", _REPAIR)
             return [(int(key), min(1.0, max(-1.0, 1.0 - distance))) for key, distance in pairs]
 
     def seen(self, generation: int) -> None:
@@ -194,7 +200,7 @@ class VectorIndex:
             if not create and not self.is_complete():
                 raise StorageError(
                     f"the vector index in {self.folder} is gone",
-                    "run `kbqa doctor --repair`: it is built again without embedding",
+                    _REPAIR,
                 )
             import chromadb
             from chromadb.config import Settings

@@ -29,8 +29,20 @@ HEAVY = (
     "langchain_core numpy trafilatura pypdf docx openpyxl sqlite3 tqdm asyncio"
 )
 COMMANDS = [
-    *("ask", "backup", "batch", "check", "compare", "doctor", "documents", "eval", "info", "ingest"),
-    *("remove", "restore", "search", "serve", "show", "verify"),
+    *(
+        "ask",
+        "backup",
+        "batch",
+        "check",
+        "compare",
+        "doctor",
+        "documents",
+        "eval",
+        "info",
+        "ingest",
+        "migrate",
+    ),
+    *("remove", "restore", "search", "serve", "show", "user", "verify"),
 ]
 QUESTION = "When was the harbour bridge closed to lorries?"
 
@@ -236,6 +248,9 @@ def test_documents(kbqa: Command, library_folder: Path) -> None:
     assert list(listed[0]) == [
         *("id", "title", "publisher", "author", "published", "url", "media_type", "characters", "passages"),
         "content_hash",
+        "updated",
+        "correction",
+        "copies",
     ]
     printed = kbqa("documents", "--kb", library_folder).stdout
     assert all(document["id"] in printed for document in listed)

@@ -366,6 +366,12 @@ def test_hostile_strings_in_the_library_are_text(hostile: str, visit: Open) -> N
         before = page.locator(".pager span").inner_text()
         following.click()
         expect(page.locator(".pager span")).not_to_have_text(before)
+    # Back to the front: the first page may have been read before the order took effect.
+    while (earlier := page.get_by_role("button", name="Previous")).is_enabled():
+        before = page.locator(".pager span").inner_text()
+        earlier.click()
+        expect(page.locator(".pager span")).not_to_have_text(before)
+        seen |= {squeezed(title) for title in titles(page)}
     assert {squeezed(string) for string in HOSTILE} <= seen
     rare = "<svg><use href=https://evil.example/x.svg#a></svg>"
     page.get_by_role("searchbox", name="Find").fill(rare)

@@ -47,7 +47,7 @@ TABS = (
 TABS_JS = """() => {
   const tabs = [...document.querySelectorAll('#tabs [role=tab]')], scrolled = {};
   const panel = (tab) => document.getElementById(tab.getAttribute('aria-controls'));
-  let open = '';
+  let open = '', moved = false;
   const show = () => {
     const tab = tabs.find((one) => one.hash === location.hash) || tabs[0];
     scrolled[open] = scrollY;
@@ -59,6 +59,8 @@ TABS_JS = """() => {
       panel(one).hidden = !chosen;
     }
     scrollTo(0, scrolled[open] || 0);
+    if (moved) tab.focus({preventScroll: true});  // an element with the name of the address takes it away
+    moved = false;
   };
   for (const tab of tabs) {
     panel(tab).setAttribute('role', 'tabpanel');
@@ -70,6 +72,7 @@ TABS_JS = """() => {
     if (at < 0 || !(event.key in to)) return;
     event.preventDefault();
     tabs[to[event.key]].focus();
+    moved = true;
     tabs[to[event.key]].click();
   });
   addEventListener('hashchange', show);
