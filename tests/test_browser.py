@@ -38,6 +38,8 @@ AND_THEN = "And when was it withdrawn?"
 UNKNOWN = "Who is the mayor of Utrecht?"
 COST = "What will the repair of the harbour bridge cost?"
 FERRY = "How often does the ferry carry lorries across the harbour?"
+# What Gradio says of events that still ran when somebody left the page.
+LEAVING = ("AbortError: signal is aborted", "Connection errored out")
 Open = Callable[..., Page]
 Shoot = Callable[[Page, str], None]
 
@@ -124,7 +126,14 @@ def visit(chromium: Browser) -> Iterator[Open]:
 
         page.on("request", lambda request: watch_request(request.url))
         page.on("websocket", lambda socket: trouble.append(f"opened {socket.url}"))
-        page.on("console", lambda said: said.type == "error" and trouble.append(f"console: {said.text}"))
+        page.on(
+            "console",
+            lambda said: (
+                said.type != "error"
+                or any(leaving in said.text for leaving in LEAVING)
+                or trouble.append(f"console: {said.text}")
+            ),
+        )
         page.on("pageerror", lambda error: trouble.append(f"page error: {error}"))
         page.on("dialog", lambda dialog: (trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.goto(f"{address}/{query}")

@@ -20,7 +20,10 @@ from kb.web import talk
 WIRE = (
     "The harbour authority closed the old harbour bridge to all lorries on 3 March 2026, the agency reported."
 )
-OWN = "On 3 March 2026 the old harbour bridge was closed to all lorries by the harbour authority."
+OWN = (
+    "On 3 March 2026 the old harbour bridge was closed to all lorries by the harbour authority, "
+    "our reporter learned."
+)
 NOTICE = "Correction: An earlier version of this article named the wrong day of the council's vote."
 ARTICLES = {
     "wire-1.md": ("The Quay", "2026-03-03", f"{WIRE}\n\nA ferry carries lorries across the harbour."),
