@@ -47,7 +47,9 @@ def keep_in_step(
         except (Busy, StorageError) as error:
             report = IngestReport(failed=(Failure(str(aside), str(error)),))
         new = tuple(failure for failure in report.failed if told.get(failure.source) != failure.error)
-        told = {failure.source: failure.error for failure in report.failed}
+        # What was not looked at this time is no news when it is the next.
+        told = {} if set(part) == set(sources) else told
+        told |= {failure.source: failure.error for failure in report.failed}
         if report.added or report.updated or report.removed or new:
             tell(replace(report, failed=new))
 

@@ -62,9 +62,25 @@ WORDS = ("article", "author", "category", "document", "headline", "published", "
 """Words that such questions are made of, whether or not a document holds them."""
 
 
+_SURE = 0.95  # what a document says of itself is seldom misunderstood
+
+
 def topic_of(question: str) -> Topic | None:
     """What is asked about a document itself, if that is what is asked."""
     return next((topic for topic, pattern in _TOPICS if pattern.search(question)), None)
+
+
+def names_none(question: str) -> bool:
+    """Whether a question about a document does not say which one: "Who wrote the article?"."""
+    return bool(_BARE.search(question))
+
+
+_BARE = re.compile(
+    r"\b(?:this|the|that|your) (?:article|piece|story|text|document|post|essay|write-?up)"
+    r"(?: (?:written|authored|published|posted|appear|come out|released|dated|called|titled|entitled))?"
+    r"\s*\??\s*$",
+    re.IGNORECASE,
+)
 
 
 def subject(question: str, documents: Sequence[DocumentSummary]) -> DocumentSummary | None:
@@ -78,6 +94,11 @@ def subject(question: str, documents: Sequence[DocumentSummary]) -> DocumentSumm
         shares.append(len(title & asked) / max(len(title), 3))
     best = max(shares, default=0.0)
     return documents[shares.index(best)] if best >= 0.6 and shares.count(best) == 1 else None
+
+
+def refusal(question: str, hits: Sequence[Hit], *notices: str) -> Answer:
+    """That a document does not say it, or that it is not clear which one is meant."""
+    return Answer(question, "not_found", hits=tuple(hits), confidence=_SURE, notices=notices)
 
 
 def answer(question: str, topic: Topic, document: Document, hits: Sequence[Hit]) -> Answer | None:
@@ -103,7 +124,7 @@ def answer(question: str, topic: Topic, document: Document, hits: Sequence[Hit])
         sentences=tuple(sentences),
         citations=citations,
         hits=tuple(hits),
-        confidence=0.95,
+        confidence=_SURE,
     )
 
 

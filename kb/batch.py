@@ -264,12 +264,15 @@ def _sum(usages: Iterable[Usage | None]) -> Usage | None:
     return reduce(add, known) if known else None
 
 
+_ASKED_HOW = ("reading", "model", "unsupported", "model_anyway", "model_tokens", "model_calls", "model_spend")
+
+
 def _asked_of(
     kb: Library, documents: Sequence[DocumentSummary], mode: Mode, filters: Filters, top: int | None
 ) -> tuple[Receipt, str]:
     """The receipt of a run before anything is cited, and the state under which its rows are kept."""
     info = kb.info()
-    asked: dict[str, Any] = {name: info[name] for name in ("reading", "model", "unsupported") if name in info}
+    asked: dict[str, Any] = {name: info[name] for name in _ASKED_HOW if name in info}
     receipt = new_receipt(info, documents, {"mode": mode, "top": top, **asked, **asdict(filters)})
     # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
     folder = info.get("folder")

@@ -23,7 +23,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,7 +64,6 @@ CREATE TABLE documents (
 );
 CREATE UNIQUE INDEX live_documents ON documents (id) WHERE live = 1;
 CREATE INDEX documents_by_origin ON documents (origin);
-CREATE INDEX documents_by_published ON documents (published) WHERE live = 1;
 CREATE TABLE passages (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
     document INTEGER NOT NULL REFERENCES documents (key) ON DELETE CASCADE,
@@ -273,9 +272,12 @@ class Catalogue:
         path = folder / FILE_NAME
         before = 0
         if Catalogue.exists(folder):
-            old = Catalogue.open_file(path)
-            before = old.generation()
-            old.close()
+            try:
+                old = Catalogue.open_file(path)
+                before = old.generation()
+                old.close()
+            except StorageError:
+                _set_aside(path)  # a damaged one is what a backup is for
         with storage_errors(path):
             draft = folder / f"{FILE_NAME}.new"
             self.copy_to(draft)
@@ -883,6 +885,13 @@ class Catalogue:
             except BaseException:
                 connection.rollback()
                 raise
+
+
+def _set_aside(path: Path) -> None:
+    """Rename a catalogue that cannot be read, with its log, so that somebody may still look at it."""
+    for end in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + end).replace(path.with_name(f"{path.name}.damaged{end}"))
 
 
 _UPGRADES: dict[int, Callable[[Catalogue, Statements], None]] = {1: Catalogue._upgrade_to_2}

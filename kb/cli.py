@@ -12,6 +12,7 @@ import functools
 import io
 import logging
 import os
+import re
 import sys
 import time
 import traceback
@@ -548,7 +549,9 @@ def migrate(run: Run, to: str, vectors: str | None) -> None:
     target = target_settings(settings, to, vectors)
     with Store.open(settings.kb, settings) as store:
         moved = move(store, target)
-    named = {"KBQA_CATALOGUE": target.catalogue, "KBQA_VECTORS": target.vectors}
+    # What is printed is kept in logs: the password is for whoever runs it to put back.
+    shown = re.sub(r"(?<=:)[^:/@][^@]*(?=@)", "…", target.catalogue)
+    named = {"KBQA_CATALOGUE": shown, "KBQA_VECTORS": target.vectors}
     if not target.catalogue:
         named["KBQA_KB"] = str(target.kb)
     use = " ".join(f"{name}={value}" for name, value in named.items() if value)

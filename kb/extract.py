@@ -344,7 +344,7 @@ def borne_out(question: Question, first: Candidate, judge: Odds) -> float:
     """The log odds, by the judge, that the best sentence supports the question, taken for a claim: what a
     passage bears out is rarely a near miss."""
     page = Page(_heading(first.hit), f"{first.before} {first.text} {first.after}".strip())
-    return float(judge(question.text, [page])[0, 0])
+    return float(judge(question.search_text, [page])[0, 0])
 
 
 def reordered(order: Matrix, best: NDArray[np.int64], near: Matrix, weight: float) -> Matrix:
@@ -490,11 +490,19 @@ def read(question: Question, weights: Weights, hits: Sequence[Hit], senses: Sens
 # ---------------------------------------------------------------------------------------- answers
 
 
-def compose(question: Question, reading: Reading, hits: tuple[Hit, ...], model: Model) -> Answer:
-    """The answer in the words of the documents, or a refusal that shows the closest passages."""
+Rivals = Sequence[tuple[str, Candidate]]  # the values that documents differ on, each with its sentence
+
+
+def compose(
+    question: Question, reading: Reading, rivals: Rivals, hits: tuple[Hit, ...], model: Model
+) -> Answer:
+    """The answer in the words of the documents, or a refusal that shows the closest passages.
+
+    ``rivals`` are the ``disagreements``: their sentences are quoted too.
+    """
     if not reading.candidates or reading.answerable < model.threshold:
         return Answer(question.text, "not_found", hits=hits, confidence=1.0 - reading.answerable)
-    chosen, rivals = choose(question, reading), disagreements(question, reading)
+    chosen = choose(question, reading)
     chosen += [c for _, c in rivals if c not in chosen]
     citations = tuple(cite(n, c.hit, c.start, c.end) for n, c in enumerate(chosen, start=1))
     text, sentences = "", []
@@ -701,7 +709,7 @@ def _same_text(one: Candidate, other: Candidate) -> bool:
     return one.text == other.text
 
 
-def _differing(rivals: Sequence[tuple[str, Candidate]]) -> tuple[str, ...]:
+def _differing(rivals: Rivals) -> tuple[str, ...]:
     parts = [f"{told} ({_named(c)})" for told, c in rivals]
     return ("Sources differ: " + "; ".join(parts) + ".",) if parts else ()
 

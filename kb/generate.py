@@ -414,8 +414,9 @@ def answers(
         looked, more = _look_further(find, queries, given, tokens - size, model.tokens)
         steps += looked
         found = replace(found, notices=(*found.notices, *screened(more)))
-        given += offered(more, tokens - size, model.tokens, len(more))
-        search = search if more else None  # there is nothing else: answer from what there is
+        added = offered(more, tokens - size, model.tokens, len(more))
+        given += added
+        search = search if added else None  # there is nothing else: answer from what there is
         if stream:
             yield replace(_growing(task, _Draft(Reply(""), ()), given), trace=tuple(steps))
     yield replace(answer, usage=budget.spent, trace=tuple(steps))

@@ -15,9 +15,12 @@ from kb.text import fold
 
 _MACHINE = r"(?:AIs?|A\.I\.|assistants?|language models?|LLMs?|chat ?bots?|GPTs?|ChatGPT|copilots?|agents?)"
 _SAY = (
-    r"(?:say|state|mention|answer|reply|respond|include|print|output|repeat|write|tell|append|insert|add|claim"
-    r"|reveal|display|return|produce|translate|summari[sz]e|recommend|begin|start|end|finish|conclude|continue)"
+    r"(?:say|mention|answer|reply|respond|include|repeat|write|tell|append|insert|add|reveal|produce|translate"
+    r"|summari[sz]e|recommend|begin|finish|conclude)"
 )
+# Such words that sentences of newspapers begin with too ("State officials said on Monday that ..."): what
+# they order has to follow at once.
+_SAY_OR_THING = r"(?:state|print|output|claim|display|return|start|end|continue)"
 _RULES_OF = r"(?:instruct\w+|prompts?|rules?|guidelines?|directions?|directives?|restrictions?|policies)"
 
 _THE = r"(?:(?:the|all|any|every|an?)\ )?"
@@ -32,7 +35,8 @@ _TO_A_MACHINE = re.compile(
       \b(?:ignore|disregard|forget|override|bypass|skip)\b\W+(?:[\w']+\W+){{0,5}}?
           (?:{_RULES_OF}|above|everything|(?:previous|earlier|other)\ (?:text|context|passages?|documents?))
     | \b(?:system|developer|hidden|initial|original)\ (?:prompts?|messages?|instructions?)\b
-    | \b(?:new|updated?|important|special|further|following|secret)\ instructions?\b
+    | \b(?:new|updated?|important|special|further|following|secret)\ instructions?
+          (?=\s*(?:[:.!\n]|$|(?:for|to)\b))
     | \binstructions?\ (?:to|for)\ {_THE}{_MACHINE}\b
     | \b(?:note|message|attention|notice|reminder|warning)\b[\s:,]+(?:(?:to|for)\ )?{_THE}{_MACHINE}\b
     | \b(?:dear|hey|hello),?\ {_THE}{_MACHINE}\b
@@ -45,6 +49,9 @@ _TO_A_MACHINE = re.compile(
     | {_BEGINS}{_SAY}\b[^.!?\n]{{0,40}}
           (?:\b(?:exactly|verbatim|only|instead|word\ for\ word|that)\b|:|["\u201c\u2018\u00ab]
           |\bthe\ (?:following|words?|phrase|text|sentence|line)\b)
+    | {_BEGINS}{_SAY_OR_THING}(?:\ (?:that|only)\b|\b[^.!?\n]{{0,40}}
+          (?:\b(?:exactly|verbatim|word\ for\ word)\b|["\u201c\u2018\u00ab]
+          |\bthe\ (?:following|words?|phrase|text|sentence|line)\b))
     | \b(?:learns?|hears?|knows?)\ (?:this\ |it\ )?from\ you\b
     | \b(?:tell|inform|remind|make\ sure\ that)\ (?:the\ |your\ |all\ |any\ )?(?:users?|readers?|visitors?)\b
     | \b(?:pretend|act|role-?play)\b[^.!?\n]{{0,20}}\b(?:you\ are|{_MACHINE})\b | \b(?:jailbreak|DAN\ mode)\b
@@ -56,6 +63,7 @@ _TO_A_MACHINE = re.compile(
 _HIDDEN = re.compile(
     r"\b(?:base64|rot-?13|hexadecimal|decode\ (?:this|the\ following|it|and))\b|[A-Za-z0-9+/]{40,}={0,2}"
 )
+_LINK = re.compile(r"https?://\S+")
 _SPACED = re.compile(r"(?<!\w)(?:\w[ .\-_*]){7,}\w(?!\w)")
 _ADDRESS = re.compile(
     r"(?:https?|ftp|data|javascript):|www\.|[\w.+-]+@[\w-]+\.\w+|\b[\w-]+\.[a-z]{2,}/", re.I
@@ -66,7 +74,8 @@ _TOLD_WORDS = 6  # so many words of the rules in a row are the rules
 
 def speaks_to_a_machine(text: str) -> bool:
     """Whether a text gives orders to a program that reads it, or hides what it says from people."""
-    return bool(_TO_A_MACHINE.search(text) or _HIDDEN.search(text) or _SPACED.search(text))
+    hidden = _HIDDEN.search(_LINK.sub(" ", text))  # an address has long runs of letters too
+    return bool(_TO_A_MACHINE.search(text) or hidden or _SPACED.search(text))
 
 
 def brings_in(sentence: str, sources: str, rules: str) -> bool:

@@ -359,7 +359,7 @@ def _html(path: Path, output: Output) -> Iterator[Put]:
                 html = page.check_row(number, row.id, CheckReport.from_dict(result), carried)
             else:
                 used = usage_of(result)
-                told = {"Chat model": usage_sentence(result["model"], used)} if used else {}
+                told = {"Chat model": usage_sentence(output.model or "", used)} if used else {}
                 html = page.answer_row(number, row.id, Answer.from_dict(result), carried | told)
             file.write(html)
 
@@ -377,22 +377,22 @@ def _markdown(path: Path, output: Output) -> Iterator[Put]:
         def put(row: Row, result: Result) -> None:
             nonlocal number
             number += 1
-            file.write(f"\n{_row_markdown(number, row, result, output.mode)}\n")
+            file.write(f"\n{_row_markdown(number, row, result, output)}\n")
 
         yield put
         file.write(f"\n## Receipt\n\n{receipt_lines(output.receipt)}\n")
 
 
-def _row_markdown(number: int, row: Row, result: Result, mode: Mode) -> str:
+def _row_markdown(number: int, row: Row, result: Result, output: Output) -> str:
     escape = render.escape_markdown
     name = "" if row.id == str(number) else f"{escape(row.id)}: "
     carried = "\n".join(f"- {escape(k)}: {escape(_cell(v))}" for k, v in row.carried.items() if _cell(v))
-    if mode == "check":
+    if output.mode == "check":
         body = render.check_markdown(CheckReport.from_dict(result), str(number))
     else:
         body = render.answer_markdown(Answer.from_dict(result), str(number))
         if used := usage_of(result):
-            body += f"\n\n{render.escape_markdown(usage_sentence(result['model'], used))}"
+            body += f"\n\n{render.escape_markdown(usage_sentence(output.model or '', used))}"
     head = f"## {number}\\. {name}{escape(row.text) or '(empty)'}"
     return "\n\n".join(filter(None, (head, body, carried)))
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from kb import about, badges, extract, generate, provenance, verify
 from kb.chat import Budget, ChatModel, open_model
-from kb.embed import remembering
+from kb.embed import MiniLM, remembering
 from kb.errors import ModelError, NoSuchDocument, UsageError
 from kb.guard import plain
 from kb.holdings import Holding, holdings
@@ -81,7 +81,12 @@ class KnowledgeBase:
         self._model = model
         self._embed = remembering(store.embedder.embed)
         self._reader = Reader(settings.cache, fast=settings.fast_reading)
-        self.senses = extract.Senses(self._reader.read, self._embed, self._reader.judge)
+        # Reader and judge are of the packaged MiniLM, and what is fitted on top counts on its cosines.
+        # Another embedding model searches, but does not weigh (nor, where it is a service, is asked again).
+        near = (
+            self._embed if store.embedder.name == MiniLM.name else remembering(MiniLM(settings.cache).embed)
+        )
+        self.senses = extract.Senses(self._reader.read, near, self._reader.judge)
         # Of one generation each: listed or looked up once, not for every question.
         self._publishers: tuple[int, list[str]] = (-1, [])
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
@@ -277,14 +282,17 @@ class KnowledgeBase:
         allowed = [d for d in self.documents() if not filters.document_ids or d.id in filters.document_ids]
         meant = about.subject(question.search_text, allowed)
         if meant is None:
-            return None
+            if not allowed or not about.names_none(question.text):
+                return None
+            hits, _ = self._hits(question, filters, top)
+            notice = f"There are {len(allowed):,} documents. Please name the one that you mean."
+            return about.refusal(question.text, hits[:top], notice)
         hits, _ = self._hits(question, replace(filters, document_ids=(meant.id,)), top)
         if not hits:  # another filter keeps the document out
             return None
         known = about.answer(question.text, topic, self.document(meant.id), hits[:top])
         # Of several documents one was named, and what others say of their authors is no answer.
-        unknown = Answer(question.text, "not_found", hits=tuple(hits[:top])) if len(allowed) > 1 else None
-        return known or unknown
+        return known or (about.refusal(question.text, hits[:top]) if len(allowed) > 1 else None)
 
     def _of_parts(self, question: Question, filters: Filters, history: Sequence[Turn], top: int) -> Answer:
         asked = parts(question.text)
@@ -306,14 +314,15 @@ class KnowledgeBase:
         hits, weights = self._hits(question, filters, extract.READ)
         model = extract.load_model()
         reading = extract.read(question, weights, hits, self.senses, model)
-        if top > len(hits):  # only reported: how many are must not change what is answered
+        if top > extract.READ:  # only reported: how many are must not change what is answered
             read = {hit.passage for hit in hits}
             hits += [hit for hit in self._hits(question, filters, top)[0] if hit.passage not in read]
         hits = reread(hits, list(dict.fromkeys(c.hit.passage for c in reading.candidates)))
-        answer = extract.compose(question, reading, _ranked(hits[:top]), model)
+        rivals = extract.disagreements(question, reading)
+        answer = extract.compose(question, reading, rivals, _ranked(hits[:top]), model)
         if answer.status != "answered":
             return answer
-        return replace(answer, differences=provenance.differences(extract.disagreements(question, reading)))
+        return replace(answer, differences=provenance.differences(rivals))
 
     def search(self, query: str, *, filters: Filters = NO_FILTERS, top: int | None = None) -> tuple[Hit, ...]:
         """The passages nearest to a query, best first."""
@@ -423,6 +432,11 @@ class KnowledgeBase:
             facts["reading"] = "fast"
         if self._model is not None:
             facts |= {"model": self._model.name, "unsupported": self.settings.unsupported or "mark"}
+            chosen = self.settings
+            facts |= {
+                name: getattr(chosen, name)
+                for name in ("model_anyway", "model_tokens", "model_calls", "model_spend")
+            }
         return facts
 
     def key_questions(self, limit: int = 5) -> list[str]:

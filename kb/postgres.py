@@ -16,10 +16,10 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from kb.catalogue import SCHEMA_VERSION, TABLES, Catalogue, Statements
 from kb.errors import Busy, ModelError, StorageError
@@ -96,9 +96,15 @@ class PostgresCatalogue(Catalogue):
 
     @property
     def engine(self) -> str:
-        parts = urlsplit(self._url)  # without a name and a password, so that it may be shown
-        port = f":{parts.port}" if parts.port else ""
-        return f"PostgreSQL (postgresql://{parts.hostname or ''}{port}{parts.path})"
+        # Without a name and a password, so that it may be shown; read as PostgreSQL reads it.
+        psycopg = _psycopg()
+        try:
+            parts = psycopg.conninfo.conninfo_to_dict(self._url)
+        except psycopg.Error:
+            return "PostgreSQL"
+        hosts, ports = str(parts.get("host", "")).split(","), str(parts.get("port", "")).split(",")
+        where = ",".join(f"{h}:{p}" if p else h for h, p in zip_longest(hosts, ports, fillvalue=""))
+        return f"PostgreSQL (postgresql://{where}/{parts.get('dbname', '')})"
 
     def _connection(self) -> Any:
         connection: Any = getattr(self._local, "connection", None)
@@ -123,6 +129,14 @@ class PostgresCatalogue(Catalogue):
         psycopg = _psycopg()
         try:
             yield
+        except psycopg.ProgrammingError:
+            if self._local.__dict__.get("connection") is None:
+                # What it says of an address that it cannot read quotes parts of it, passwords too.
+                raise StorageError(
+                    "the address of PostgreSQL cannot be read",
+                    "write special characters of a name or password like this: @ as %40, / as %2F, % as %25",
+                ) from None
+            raise
         except psycopg.OperationalError as error:
             raise StorageError(
                 f"{self.engine} cannot be reached ({str(error).splitlines()[0]})",
@@ -282,8 +296,8 @@ class PostgresCatalogue(Catalogue):
     def fill(
         self, tables: Iterable[tuple[str, Iterable[list[tuple[Any, ...]]]]], meta: dict[str, str]
     ) -> None:
-        super().fill(tables, meta)
-        with self._transaction() as connection:
+        with self._transaction() as connection:  # all of it or nothing: the other is a savepoint in this one
+            super().fill(tables, meta)
             for table in ("documents", "passages"):
                 sql = f"SELECT setval(pg_get_serial_sequence('{table}', 'key'), max(key)) FROM {table}"
                 connection.execute(f"{sql} HAVING max(key) > 0")

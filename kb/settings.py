@@ -95,7 +95,7 @@ class Settings:
         ):
             if (value := getattr(self, name)) and not value.startswith(schemes):
                 raise SettingsError(
-                    f"{name} is {value.partition('@')[2] or value!r}", f"give an address with {schemes[0]}"
+                    f"{name} is {value.rpartition('@')[2] or value!r}", f"give an address with {schemes[0]}"
                 )
         if not self.embedder.strip():
             raise SettingsError("embedder is empty", "leave it out for the default, minilm")

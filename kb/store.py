@@ -191,7 +191,12 @@ class Writer:
         """Undo ``take_out``, but for documents that are there again: theirs may be a newer text."""
         removed = [one for one in removed if self._catalogue.origin_of(one.document.id) is None]
         documents = [(one.origin, one.document, one.passages) for one in removed]
-        hashes = {one.origin: one.content_hash for one in removed if one.content_hash}
+        # An origin that was ingested since holds something else now: it has to be read again.
+        hashes = {
+            one.origin: one.content_hash
+            for one in removed
+            if one.content_hash and self._catalogue.origin_hash(one.origin) is None
+        }
         self._write(documents, (), hashes)
 
     def _removed(self, document_id: str) -> Removed:

@@ -266,7 +266,7 @@ class Notes(Protocol):
 
 
 class ServedIndex(VectorIndex):
-    """The same in a Chroma server (``chroma run``, or Chroma Cloud), shared by any number of processes.
+    """The same in a Chroma server (``chroma run``), shared by any number of processes.
 
     The catalogue notes which collection is the index, so that a rebuilt one takes its place in one step.
     """
@@ -292,8 +292,12 @@ class ServedIndex(VectorIndex):
             before, name = self._notes.meta().get(self.NOTE), f"kbqa-{uuid.uuid4().hex}"
             self._notes.note(self.DRAFT, name)
             self._collection = self._made(name)
-            for keys, vectors in batches:
-                self.add(keys, vectors)
+            try:
+                for keys, vectors in batches:
+                    self.add(keys, vectors)
+            except BaseException:
+                self.close()  # half of it is not the index
+                raise
             self._notes.note(self.NOTE, name)
             self._notes.note(self.DRAFT, None)
             if before:

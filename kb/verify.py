@@ -162,7 +162,8 @@ class Compared:
     def same_words(self) -> bool:
         """Whether the sentence says the claim in the same words, or nearly so, and nothing differs."""
         run = None if self.difference or self.missing else rules.repeated(self.pair)
-        return run is not None and not _TAKES_BACK.search(_plain(self.pair.evidence.text[: run[0]]))
+        text = self.pair.evidence.text
+        return run is not None and _stands_alone(text[: run[0]], text[run[1] :])
 
 
 def judge(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds) -> list[Finding]:
@@ -175,9 +176,14 @@ def judge(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds) -
 def _together(claim: str, compared: Sequence[Compared], embed: Embed, odds: Odds) -> list[Finding]:
     """The nearest sentence and the one that has most of what it lacks, if they say together what neither says
     alone."""
-    if len(compared) < 2:
+    if not compared:
         return []
     first, *others = compared
+    # Two articles that each say half need not speak of the same thing.
+    document = first.evidence.hit.passage.document_id
+    others = [other for other in others if other.evidence.hit.passage.document_id == document]
+    if not others:
+        return []
     lacking = [f for f, _ in first.pair.claim.content if not akin(f, first.pair.evidence.forms)]
 
     def adds(other: Compared) -> int:
@@ -287,7 +293,8 @@ def _finding(claim: str, one: Compared, told: Judgement, probability: float) -> 
         return Finding("supported", 1.0, 1.0, f"{source} says this word for word.", one.evidence)
     if one.same_words:
         why = " ".join([f"{source} says the same.", *rules.notes(one.pair)])
-        return Finding("supported", max(probability, one.likeness), one.likeness, why, one.evidence)
+        sure = max(probability, one.likeness) if told == "supported" else one.likeness
+        return Finding("supported", sure, one.likeness, why, one.evidence)
     if one.difference:
         sure = weigh.load_scales().named
         return Finding("contradicted", sure, one.likeness, one.difference, one.evidence)
@@ -346,8 +353,27 @@ _TAKES_BACK = re.compile(
 _GOES_ON = re.compile(r"(?:\d|hundred|thousand|million|billion|trillion|bn|tn|m|percent|per|point)\b")
 
 
+# What may follow the words of a claim without making them the words of another: "the minister" is not "the
+# minister's brother", nor "the mayor" "the mayor of the next town".
+_ENDS = re.compile(
+    r"[^\w'\u2019]*(?:$|(?<=[,.;:!?)\]\u2013\u2014\"\u201d])|\s(?:and|or|but|as|at|by|for|from|in|on|to|with|after|before|because"
+    r"|during|since|so|that|then|through|when|where|which|while|who|until|under|over)\b)"
+)
+
+
+def _stands_alone(before: str, after: str) -> bool:
+    """Whether a run of words means the same without what is before and after it."""
+    return (
+        not _TAKES_BACK.search(_plain(before))
+        and not _GOES_ON.match(_plain(after))
+        and bool(_ENDS.match(fold(after)))
+    )
+
+
 def says_it(claim: str, evidence: str) -> bool:
     """Whether a sentence has all the words of the claim in one run, and does not take them back."""
-    claim = _plain(claim)
-    before, found, after = f" {_plain(evidence)} ".partition(f" {claim} ")
-    return bool(claim and found) and not _TAKES_BACK.search(before) and not _GOES_ON.match(after)
+    words = _plain(claim).split()
+    run = re.search(r"(?<!\w)" + r"\W+".join(map(re.escape, words)) + r"(?!\w)", fold(evidence))
+    return (
+        bool(words) and run is not None and _stands_alone(run.string[: run.start()], run.string[run.end() :])
+    )

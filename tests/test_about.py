@@ -128,6 +128,13 @@ def test_what_is_not_known_of_a_document_is_not_made_up(several: KnowledgeBase) 
     assert several.ask("Who wrote the article called Bees on the roof?").status == "not_found"
 
 
+@pytest.mark.parametrize("question", ["Who wrote the article?", "When was this story published?"])
+def test_it_is_asked_which_document_is_meant(question: str, several: KnowledgeBase) -> None:
+    answer = several.ask(question)
+    assert answer.status == "not_found"
+    assert any("name the one that you mean" in notice for notice in answer.notices)
+
+
 def test_what_only_the_catalogue_knows_cites_the_opening(tmp_path: Path) -> None:
     front = "---\ntitle: Night trams\nauthor: Ida Berg\ndate: 2025-01-02\n---\n\n"
     text = front + "Trams run all night now. They are full.\n"

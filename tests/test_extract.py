@@ -165,7 +165,7 @@ def test_titles_and_lone_headings_are_no_candidates() -> None:
 def test_nothing_to_read_is_a_refusal() -> None:
     from kb.extract import Reading
 
-    answer = compose(analyse("Who?"), Reading((), (), (), (), 0.0, 0.0), (), load_model())
+    answer = compose(analyse("Who?"), Reading((), (), (), (), 0.0, 0.0), (), (), load_model())
     assert (answer.status, answer.confidence) == ("not_found", 1.0)
 
 

@@ -249,7 +249,7 @@ def test_without_a_login_nothing_but_its_page_is_there(guarded: Site) -> None:
     for path in (
         "/config",
         "/gradio_api/info",
-        "/gradio_api/file=/tmp/x",
+        "/gradio_api/file=/srv/x",
         "/gradio_api/queue/data",
         "/assets/a",
     ):
@@ -469,6 +469,6 @@ def test_a_browser_is_told_to_run_our_scripts_and_no_others(site: Site) -> None:
 
 
 def test_a_file_can_do_nothing_in_a_browser(site: Site) -> None:
-    policy = site(path="/gradio_api/file=/tmp/gradio/x/evil.html").headers["content-security-policy"]
+    policy = site(path="/gradio_api/file=/srv/x/evil.html").headers["content-security-policy"]
     assert "sandbox" in policy
     assert "script" not in policy

@@ -47,6 +47,12 @@ def test_orders_to_a_machine_are_seen(text: str) -> None:
         "Readers asked when the AI build-up will begin to pay off.",
         "The agent replied: we have nothing to add.",
         "The system can act as a barrier. It needs new rules for new buildings.",
+        "State officials said on Monday that the bridge stays closed.",
+        "Output grew only 2 percent. Print sales fell, but only slightly.",
+        "End users said that the service was slow. Return flights cost only 40 euros.",
+        "Continue reading: More about the harbour.",
+        "The important instructions were lost in the fire.",
+        "See https://docs.example.org/document/d/1AbCdEfGhIjKlMnOpQrStUvWxYz0123456789/edit for more.",
     ],
 )
 def test_news_about_machines_and_orders_is_no_order(text: str) -> None:

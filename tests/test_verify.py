@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -233,6 +234,10 @@ def test_another_ceiling_is_another_claim(starter: KnowledgeBase) -> None:
         ("the port was closed", "nobody knows whether the port was closed", False),
         ("the port handled 10", "the port handled 10 million tonnes", False),
         ("the port handled 1", "the port handled 10", False),
+        ("Police arrested the mayor", "Police arrested the mayor's driver", False),
+        ("Lyon Foods has bought Acme", "Lyon Foods has bought Acme rival Zenit", False),
+        ("Lyon Foods has bought Acme", "Lyon Foods has bought Acme, officials said", True),
+        ("Lyon Foods has bought Acme.", "In June Lyon Foods has bought Acme for 3 million euros.", True),
         ("", "the port was closed", False),
     ],
 )
@@ -257,12 +262,17 @@ def test_a_document_of_one_sentence_is_evidence(tmp_path: Path) -> None:
 
 
 def test_two_sentences_can_say_together_what_neither_says_alone() -> None:
-    """Each document has a part of the claim; both are cited."""
+    """Each has a part of the claim, in one document; both are cited. Two articles need not mean the same."""
     texts = "Anna Lindt taught physics at Ostra College.", "Anna Lindt led the choir of the harbour church."
     hits = [
-        Hit(Passage(f"note-{n}", 0, 0, len(t), t), Source(f"Note {n}"), 1.0, n) for n, t in enumerate(texts)
+        Hit(Passage("note", n, 100 * n, 100 * n + len(t), t), Source("Note"), 1.0, n)
+        for n, t in enumerate(texts)
     ]
     evidence = [sentence for hit in hits for sentence in sentences(hit)]
+    apart = [
+        replace(e, hit=replace(e.hit, passage=replace(e.hit.passage, document_id=f"note-{n}")))
+        for n, e in enumerate(evidence)
+    ]
     claim = "Anna Lindt taught physics and led the choir of the harbour church."
 
     def odds(_: str, pages: Sequence[Page]) -> Array:
@@ -275,4 +285,5 @@ def test_two_sentences_can_say_together_what_neither_says_alone() -> None:
     found = [f for f in judge(claim, evidence, embed, odds) if f.verdict == "supported"]
     assert [{c.text for c in f.sentences} for f in found] == [set(texts)]
     assert "two sentences together" in found[0].explanation
-    assert not [f for f in judge(claim, evidence[:1], embed, odds) if f.verdict == "supported"]
+    for other in (evidence[:1], apart):
+        assert not [f for f in judge(claim, other, embed, odds) if f.verdict == "supported"]

@@ -41,7 +41,7 @@ def _plain(source: str) -> str:
 
 
 def _property(head: str, name: str) -> str | None:
-    match = re.search(rf"\{{\\{name}\\yr(\d{{4}})\\mo(\d{{1,2}})\\dy(\d{{1,2}})", head)
+    match = re.search(rf"\{{\\{name}\s([^{{}}]*)\}}", head)
     if match is None:
         return None
     code_page = re.search(r"\\ansicpg\d+", head)
@@ -50,5 +50,5 @@ def _property(head: str, name: str) -> str | None:
 
 
 def _moment(head: str, name: str) -> str | None:
-    match = re.search(rf"\{{\\{name}\\yr(\d{4})\\mo(\d{1, 2})\\dy(\d{1, 2})", head)
+    match = re.search(rf"\{{\\{name}\\yr(\d{{4}})\\mo(\d{{1,2}})\\dy(\d{{1,2}})", head)
     return iso_date("{}-{:0>2}-{:0>2}".format(*match.groups())) if match else None
