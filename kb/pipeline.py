@@ -90,6 +90,7 @@ class KnowledgeBase:
         # Of one generation each: listed or looked up once, not for every question.
         self._publishers: tuple[int, list[str]] = (-1, [])
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
+        self._facts: tuple[int, dict[str, Any]] = (-1, {})
         self._holdings: tuple[int, list[Holding]] = (-1, [])
 
     @classmethod
@@ -427,7 +428,10 @@ class KnowledgeBase:
 
     def info(self) -> dict[str, Any]:
         """Figures about the knowledge base, as ``kbqa info --json`` prints them, and how it is asked."""
-        facts = self.store.info()
+        generation = self.store.catalogue.generation()
+        if self._facts[0] != generation:  # goes through all documents: once, not for every page that is drawn
+            self._facts = (generation, self.store.info())
+        facts = dict(self._facts[1])
         if self.settings.fast_reading:
             facts["reading"] = "fast"
         if self._model is not None:

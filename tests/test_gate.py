@@ -16,7 +16,7 @@ from kb.errors import KBError, SettingsError
 from kb.settings import Settings
 from kb.users import Users
 from kb.web.desk import VISITOR
-from kb.web.gate import Gate, Rate
+from kb.web.gate import Gate, Rate, _client
 from kb.web.login import FREE, Login, Patience
 
 WORD = "correct horse battery"
@@ -321,9 +321,77 @@ def test_a_name_that_is_guessed_at_from_everywhere_waits_too() -> None:
     clock = Clock()
     patience = Patience(clock)
     for n in range(100):
-        patience.failed(("address", str(n)), ("name", "ada"))
-    assert patience.wait(("address", "new"), ("name", "ada")) == 30
-    assert patience.wait(("name", "bob")) == 0
+        clock.now += 31
+        assert patience.admit(("address", str(n)), ("name", "ada")) == 0
+    assert patience.admit(("address", "new"), ("name", "ada")) == 30
+    assert patience.admit(("name", "bob")) == 0
+
+
+def test_tries_at_the_same_time_are_counted_before_they_are_looked_at() -> None:
+    patience = Patience(Clock())
+    admitted = [patience.admit(("address", "9.9.9.9"), ("name", "ada")) == 0 for _ in range(40)]
+    assert sum(admitted) == FREE["address"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "edits"),
+    [
+        ("127.0.0.1", {}, True),
+        ("203.0.113.5", {}, False),
+        ("127.0.0.1", {"x-forwarded-for": "203.0.113.5"}, False),  # a proxy that nobody told us of
+    ],
+)
+def test_only_who_sits_here_looks_after_a_library_without_users(
+    tmp_path: Path, peer: str, headers: dict[str, str], edits: bool
+) -> None:
+    seen: list[bool] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope[VISITOR].edits)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "scheme": "http",
+        "client": (peer, 1),
+        "headers": [(b"host", b"127.0.0.1"), *((k.encode(), v.encode()) for k, v in headers.items())],
+    }
+    asyncio.run(Gate(inner, Settings(kb=tmp_path), Users(tmp_path))(scope, None, None))
+    assert seen == [edits]
+
+
+@pytest.mark.parametrize(
+    ("said", "client"),
+    [
+        ("1.2.3.4", "1.2.3.4"),
+        ("1.2.3.4:5678", "1.2.3.4"),
+        ("[2001:db8::7]:80", "2001:db8::"),
+        ("2001:db8::9", "2001:db8::"),
+        ("unknown", ""),
+    ],
+)
+def test_a_client_is_an_address_without_a_port(said: str, client: str) -> None:
+    assert _client(said) == client
+
+
+@pytest.mark.parametrize("header", [{"host": "["}, {"host": "127.0.0.1", "origin": "http://["}])
+def test_a_name_that_cannot_be_read_is_refused(header: dict[str, str], tmp_path: Path) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "scheme": "http",
+        "client": ("127.0.0.1", 1),
+        "headers": [(k.encode(), v.encode()) for k, v in header.items()],
+    }
+    asyncio.run(Gate(None, Settings(kb=tmp_path), Users(tmp_path))(scope, None, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] in (403, 421)
 
 
 def test_a_user_who_is_removed_or_gets_a_new_password_is_out(tmp_path: Path) -> None:

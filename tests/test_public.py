@@ -322,5 +322,8 @@ def test_the_page_mounts_into_somebody_elses_application(tmp_path: Path) -> None
         assert "kbqa" in client.get("/kb/").text
         named = client.get("/kb/gradio_api/info").json()["named_endpoints"]
         assert set(named) == {"/ask", "/check", "/search"}
-        sent = client.post("/kb/gradio_api/run/ask", json={"data": [COST, [], "", "", "", ""]}).json()
-        assert sent["data"][0]["status"] == "answered"
+        given = {"data": [COST, [], "", "", "", ""]}
+        assert "data" not in client.post("/kb/gradio_api/run/ask", json=given).json(), "past the queue"
+        event = client.post("/kb/gradio_api/call/ask", json=given).json()["event_id"]
+        told = client.get(f"/kb/gradio_api/call/ask/{event}").text
+        assert json.loads(told.partition("data: ")[2].splitlines()[0])[0]["status"] == "answered"

@@ -115,7 +115,9 @@ def publish(kb: KnowledgeBase) -> None:
 
 def _turns_sent(history: list[dict[str, str]]) -> list[Turn]:
     return [
-        Turn("assistant" if turn.get("role") == "assistant" else "user", str(turn.get("content", "")))
-        for turn in history
+        Turn(
+            "assistant" if turn.get("role") == "assistant" else "user", str(turn.get("content", ""))[:10_000]
+        )
+        for turn in history[-20:]  # a follow-up leans on the last few
         if isinstance(turn, dict)
     ]

@@ -100,7 +100,8 @@ def build_app(kb: KnowledgeBase) -> gr.Blocks:
     # Where this is not set, as in a page that is mounted, Gradio takes any path of this machine that a
     # request names for a file that was uploaded.
     page.has_launched = True
-    page.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE)
+    # What is sent past the queue would be past its limits.
+    page.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE, api_open=False)
     return page
 
 

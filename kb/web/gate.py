@@ -66,6 +66,9 @@ LOGIN_POLICY = (
 )
 
 
+LOCAL = "kbqa.local"  # in the scope: whether somebody at this very machine sent the request
+
+
 class Rate:
     """So many requests a minute for each client; a minute's worth may come at once."""
 
@@ -108,8 +111,7 @@ class Gate:
         self._outside = frozenset(outside)
         self._hosts = {name.strip().lower() for name in settings.hosts.split(",") if name.strip()}
         self._proxies = _networks(settings.proxy)
-        own = not self._hosts and not self._proxies and _is_loopback(settings.host)
-        self._anybody = Visitor(edits=own)
+        self._own = not self._hosts and not self._proxies and _is_loopback(settings.host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -139,7 +141,8 @@ class Gate:
             elif path in ("/login", "/logout"):
                 raise Refused(404, "There is nothing to log in to here.")
             else:
-                scope[VISITOR] = self._anybody
+                # Where nobody logs in, whoever sits at this machine looks after the library, and nobody else.
+                scope[VISITOR] = Visitor(edits=self._own and scope[LOCAL])
             self._check_rate(scope, client)
             receive = self._limited(scope, receive)
         await self._inner(scope, receive, _guarded(scope, send))
@@ -153,27 +156,30 @@ class Gate:
         if trusted:
             # The last entry is the one that our proxy wrote.
             forwarded = _header(scope, b"x-forwarded-for").rpartition(",")[2].strip()
-            peer = forwarded or peer
+            peer = _client(forwarded) or peer
             if _header(scope, b"x-forwarded-proto") in ("http", "https"):
                 scope["scheme"] = _header(scope, b"x-forwarded-proto")
         header = self._settings.proxy_user.lower().encode("latin-1", "replace")
         scope["kbqa.proxy"] = known_as(_header(scope, header)) if trusted and header else ""
         scope["kbqa.trusted"] = trusted
         dropped = (b"x-forwarded-", b"forwarded", b"x-real-ip")
-        scope["headers"] = [(k, v) for k, v in scope["headers"] if not k.startswith(dropped)]
+        kept = [(k, v) for k, v in scope["headers"] if not k.startswith(dropped)]
+        # A proxy that nobody told us of reaches us from this machine too, but says for whom.
+        scope[LOCAL] = _is_loopback(peer) and not trusted and len(kept) == len(scope["headers"])
+        scope["headers"] = kept
         scope["client"] = (peer, 0)
         return peer
 
     def _check_host(self, scope: Scope) -> None:
         """Only by a name that is ours: a page that made its own name lead here must not read along."""
         host = _header(scope, b"host").lower()
-        name = (urlsplit(f"//{host}").hostname if "@" not in host else None) or ""
+        name = _host_of(f"//{host}") if "@" not in host else ""
         if not (_is_address(name) or name in {"localhost", socket.gethostname().lower(), *self._hosts}):
             raise Refused(
                 421, f"This server does not go by the name {name[:100]!r}: add it to the setting hosts."
             )
         for said in [_header(scope, b"origin")] if _has(scope, b"origin") else []:
-            if urlsplit(said).netloc.lower() != host:
+            if said.lower().partition("://")[2] != host:
                 raise Refused(403, "Pages of other sites may not use this one.")
         if scope["method"] not in ("GET", "HEAD") and _header(scope, b"sec-fetch-site") in (
             "cross-site",
@@ -229,7 +235,7 @@ class Gate:
     def _check_rate(self, scope: Scope, client: str) -> None:
         if scope["method"] != "POST" or not scope["path"].startswith(COUNTED):
             return
-        if _is_loopback(client) and not scope["kbqa.trusted"]:
+        if scope[LOCAL]:
             return  # whoever sits at this machine
         who = scope[VISITOR].name or client
         if wait := self._rate.wait(who):
@@ -406,6 +412,22 @@ async def _in_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     from starlette.concurrency import run_in_threadpool
 
     return await run_in_threadpool(function, *arguments)
+
+
+def _host_of(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:  # a bracket that does not close
+        return ""
+
+
+def _client(forwarded: str) -> str:
+    """Whom a proxy names, without a port; of IPv6 the network, since a client has all addresses of one."""
+    bare = forwarded.strip("[]") if _is_address(forwarded.strip("[]")) else _host_of(f"//{forwarded}")
+    if not _is_address(bare):
+        return ""
+    found = ipaddress.ip_address(bare)
+    return bare if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False)[0])
 
 
 def _is_address(name: str) -> bool:

@@ -100,7 +100,12 @@ class Intake:
         with self._alone():
             self.folder.mkdir(exist_ok=True, mode=0o700)
             self._empty_bin()
-            kept = [self.folder / safe_name(upload.name) for upload in uploads]
+            names = [safe_name(upload.name) for upload in uploads]
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise UsageError(
+                    f"two of these files are called {twice}", "rename one, or add them one by one"
+                )
+            kept = [self.folder / name for name in names]
             for upload, path in zip(uploads, kept, strict=True):
                 draft = path.with_name(f".{path.name[:100]}.new")
                 shutil.copyfile(upload, draft)

@@ -137,9 +137,10 @@ class Library:
         """A document's own page."""
         return self._document(sent(wanted).get("document"), _page(wanted), edits=visitor(request).edits)
 
-    def examine(self) -> str:
-        """What the doctor says of the library."""
+    def examine(self, request: gr.Request) -> str:
+        """What the doctor says of the library; for editors, since it compares every vector."""
         try:
+            self._must_edit(request)
             return shelf.health_html(examine(self.kb.store, today=date.today()), edits=True)
         except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
             return render.problem_html(explained(error))

@@ -34,20 +34,19 @@ class Patience:
         self._failures: dict[tuple[str, str], tuple[int, float]] = {}
         self._lock = threading.Lock()
 
-    def wait(self, *keys: tuple[str, str]) -> float:
+    def admit(self, *keys: tuple[str, str]) -> float:
         """Seconds until another try is looked at; 0 if it is now."""
         now = self._clock()
         with self._lock:
-            return max((self._left(key, now) for key in keys), default=0.0)
-
-    def failed(self, *keys: tuple[str, str]) -> None:
-        now = self._clock()
-        with self._lock:
+            left = max((self._left(key, now) for key in keys), default=0.0)
+            if left:
+                return left
             if len(self._failures) > MOST_SESSIONS:
                 self._failures = {k: v for k, v in self._failures.items() if now - v[1] < FORGOTTEN_S}
             for key in keys:
                 count, last = self._failures.get(key, (0, now))
                 self._failures[key] = (1 if now - last > FORGOTTEN_S else count + 1, now)
+            return 0.0
 
     def succeeded(self, *keys: tuple[str, str]) -> None:
         with self._lock:
@@ -75,11 +74,10 @@ class Login:
     def begin(self, name: str, password: str, address: str) -> str | None:
         """A token for the right password, else ``None``; raises ``Busy`` where there were too many tries."""
         keys = ("address", address), ("name", known_as(name))
-        if wait := self._patience.wait(*keys):
+        if wait := self._patience.admit(*keys):
             raise Busy("there were too many tries", f"try again in {wait:.0f} seconds")
         user = self.users.check(name, password)
         if user is None:
-            self._patience.failed(*keys)
             return None
         self._patience.succeeded(*keys)
         token = secrets.token_urlsafe(32)

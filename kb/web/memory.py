@@ -7,6 +7,7 @@ twice.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections import OrderedDict
@@ -31,8 +32,8 @@ def remembering(kb: KnowledgeBase) -> KnowledgeBase:
 class _Remembering:
     def __init__(self, kb: KnowledgeBase) -> None:
         self._kb = kb
-        self._answers: OrderedDict[tuple[Any, ...], Answer] = OrderedDict()
-        self._asking: dict[tuple[Any, ...], threading.Lock] = {}
+        self._answers: OrderedDict[bytes, Answer] = OrderedDict()
+        self._asking: dict[bytes, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
@@ -41,15 +42,16 @@ class _Remembering:
     def ask(self, question: str, **options: Any) -> Answer:
         began = time.perf_counter()
         # Also of one day: "last week" means another one tomorrow.
-        given = tuple(sorted((k, tuple(v) if isinstance(v, list) else v) for k, v in options.items() if v))
-        key = (self._kb.store.catalogue.generation(), date.today(), question, given)
+        given = sorted((name, value) for name, value in options.items() if value)
+        asked = repr((self._kb.store.catalogue.generation(), date.today(), question, given))
+        key = hashlib.sha256(asked.encode("utf-8", "replace")).digest()  # a conversation may be long
         answer = self._known(key) or self._once(key, lambda: self._kb.ask(question, **options))
         return replace(answer, seconds=time.perf_counter() - began)
 
     def stream(self, question: str, **options: Any) -> Iterator[Answer]:
         yield self.ask(question, **options)
 
-    def _once(self, key: tuple[Any, ...], work: Callable[[], Answer]) -> Answer:
+    def _once(self, key: bytes, work: Callable[[], Answer]) -> Answer:
         with self._lock:
             turn = self._asking.setdefault(key, threading.Lock())
         with turn:
@@ -63,13 +65,13 @@ class _Remembering:
                 with self._lock:
                     self._asking.pop(key, None)
 
-    def _known(self, key: tuple[Any, ...]) -> Answer | None:
+    def _known(self, key: bytes) -> Answer | None:
         with self._lock:
             if key in self._answers:
                 self._answers.move_to_end(key)
             return self._answers.get(key)
 
-    def _remember(self, key: tuple[Any, ...], answer: Answer) -> None:
+    def _remember(self, key: bytes, answer: Answer) -> None:
         with self._lock:
             self._answers[key] = answer
             while len(self._answers) > KEPT:

@@ -128,14 +128,13 @@ class _Holdings(Collector):
 
 def _address(path: str) -> str:
     """An address as a label: what is different for each request is cut off, what nobody has is one."""
-    from kb.web.gate import may_serve
+    from kb.web.gate import OPEN
 
+    path = path.rstrip("/") or "/"
     for beginning in ADDRESSES:
         if path.startswith(beginning):
             name = path.removeprefix(beginning).partition("/")[0]
             return f"{beginning}{name}" if name in ("ask", "check", "search") else beginning
     if path.startswith("/gradio_api/heartbeat/"):
         return "/gradio_api/heartbeat/"
-    return (
-        path if path in ("/healthz", "/metrics") or (may_serve(path) and "/static/" not in path) else "other"
-    )
+    return path if path in ("/healthz", "/metrics", *OPEN) else "other"
