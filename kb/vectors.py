@@ -70,6 +70,7 @@ class VectorIndex:
         self._client: Client | None = None
         self._collection: Collection | None = None
         self._path = ""
+        self._opened: object = None  # what _identity said when it was opened
         # Held for a whole call: a reopening must not take the index from under a running search (2 ms).
         self._lock = threading.RLock()
 
@@ -119,9 +120,9 @@ class VectorIndex:
             )
             distances = result["distances"] or [[]]
             pairs = list(zip(result["ids"][0], distances[0], strict=True))
-            if not pairs and limit and collection.count():
-                # What was opened was just taken away: its table is read, its graph is gone.
-                raise StorageError(f"the vector index in {self._where} finds nothing", _REPAIR)
+            if self._identity() != self._opened:
+                # Another took its place: part of what was read may be of the one, part of the other.
+                raise StorageError(f"the vector index in {self._where} was replaced", "ask again")
             return [(int(key), min(1.0, max(-1.0, 1.0 - distance))) for key, distance in pairs]
 
     def seen(self, generation: int) -> None:
@@ -156,7 +157,15 @@ class VectorIndex:
 
     def is_complete(self) -> bool:
         """Whether it was once filled to the end: not lost, nor made by a run that was killed at it."""
-        return (self.folder / COMPLETE_NAME).is_file()
+        return self._identity() is not None
+
+    def _identity(self) -> tuple[int, int] | None:
+        """What tells this complete index from the one that takes its place; None while there is none."""
+        try:
+            found = (self.folder / COMPLETE_NAME).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def rebuild(self, batches: Batches) -> None:
         """Put a new index of these keys and vectors in the place of the old one, whatever state that is in.
@@ -197,7 +206,8 @@ class VectorIndex:
     def _open(self, *, create: bool = True) -> Collection:
         if self._collection is None:
             # Only a writer makes it: one that a reader made would be empty and look sound.
-            if not create and not self.is_complete():
+            self._opened = self._identity()
+            if not create and self._opened is None:
                 raise StorageError(
                     f"the vector index in {self.folder} is gone",
                     _REPAIR,
@@ -284,6 +294,9 @@ class ServedIndex(VectorIndex):
 
     def is_complete(self) -> bool:
         return self.NOTE in self._notes.meta()
+
+    def _identity(self) -> None:
+        """The server itself says when a collection is gone."""
 
     def rebuild(self, batches: Batches) -> None:
         with self._lock, _chroma_errors(self._where):

@@ -323,6 +323,7 @@ def test_values_that_changed_are_told_in_order_and_open(small: str, visit: Open)
     )
     expect(page.locator("#q1 .answer-text").get_by_role("img")).to_have_count(3)
     card.get_by_role("link").click()
+    expect(page.locator("#quote")).to_be_visible()
     assert "41 million euros" in marked(page)
 
 

@@ -78,7 +78,8 @@ class Collection:
 
 def open_plainly(index: VectorIndex, *, create: bool = True) -> Any:
     if index._collection is None:
-        if not create and not index.is_complete():
+        index._opened = index._identity()
+        if not create and index._opened is None:
             raise StorageError("the vector index is gone", "repair it")
         index._collection = Collection(index.folder / "vectors")  # type: ignore[assignment]
     return index._collection

@@ -65,9 +65,9 @@ class Ask:
         """The row below the question."""
         return dock_html(footer(self.kb))
 
-    def arrive(self, past: Past) -> tuple[Any, str]:
+    def arrive(self) -> tuple[str, str]:
         """Welcome and dock as they are when the page is loaded, not when the server was started."""
-        return gr.skip() if past else self.welcome(), self.dock()
+        return self.welcome(), self.dock()
 
     def answer(self, question: str, past: Past) -> Iterator[Step]:
         """Yield the conversation, its answers and the content of the question box, as the answer grows."""
@@ -106,7 +106,7 @@ class Ask:
 
     def stop(self, past: Past) -> Step:
         """What is there so far: while an answer grows, the answers hold what is left if it is stopped."""
-        return self._drawn(past) if past else self.welcome(), past, gr.skip()
+        return self._drawn(past) if past else "", past, gr.skip()
 
     def source(self, past: Past, place: gr.EventData) -> str:
         """The document at a citation of one of the answers or of the closest passages."""
@@ -134,9 +134,9 @@ class Ask:
         name = phrases.FILE_CONVERSATION if n is None else phrases.FILE_ANSWER
         return download_html(f"{name}{suffix}", made)
 
-    def clear(self) -> tuple[str, Past, str, str]:
-        """The welcome, no answers, an empty question box and no open document."""
-        return self.welcome(), (), "", ""
+    def clear(self) -> tuple[str, str, Past, str, str]:
+        """The welcome, no conversation, no answers, an empty question box and no open document."""
+        return self.welcome(), "", (), "", ""
 
     def _drawn(self, past: Past, *, busy: bool = False) -> str:
         asked = [answer.question for answer in past]
@@ -193,11 +193,11 @@ def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
     past = gr.State(())
     with gr.Row(elem_classes="desk"):
         with gr.Column(elem_id="chat", elem_classes="main-column", min_width=280):
+            # In a place of its own, hidden by the style sheet once there is a conversation: what is drawn
+            # when the page has been loaded can then never take the place of an answer that came first.
+            welcome = gr.HTML(asking.blank(), elem_id="welcome", js_on_load=None, apply_default_css=False)
             conversation = gr.HTML(
-                asking.blank(),
-                elem_id="conversation",
-                js_on_load=OPEN_JS + ASK_JS,
-                apply_default_css=False,
+                "", elem_id="conversation", js_on_load=OPEN_JS + ASK_JS, apply_default_css=False
             )
             with gr.Row(elem_id="asking"):
                 box = gr.Textbox(
@@ -218,14 +218,14 @@ def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
             source = panel(elem_id="source")
 
     growing_page = [conversation, past, box]
-    page.load(asking.arrive, [past], [conversation, dock], **QUIET)
+    page.load(asking.arrive, None, [welcome, dock], **QUIET)
     running = [
         box.submit(at_once(asking.answer), [box, past], growing_page, **QUIET),
         conversation.ask(at_once(asking.chosen), [past], growing_page, **QUIET),
         conversation.redo(at_once(asking.redo), [past], growing_page, **QUIET),
     ]
     box.stop(asking.stop, [past], growing_page, cancels=running, **QUIET)
-    conversation.new(asking.clear, None, [*growing_page, source], cancels=running, **QUIET)
+    conversation.new(asking.clear, None, [welcome, *growing_page, source], cancels=running, **QUIET)
     conversation.judge(asking.judge, [past], told, **QUIET)
     conversation.export(asking.export, [past], download, **QUIET)
     opened = conversation.source(asking.source, [past], source, queue=False, **QUIET)
