@@ -1,6 +1,6 @@
-"""How fast a list is answered: ``python -m benchmarks.pace [--fast] [ROWS] [WORKERS ...]``.
+"""How fast a list is answered: ``python -m benchmarks.pace [--exact] [ROWS] [WORKERS ...]``.
 
-1,000 rows with 1 and with 2 workers, if nothing else is said; ``--fast`` is the setting ``fast_reading``.
+1,000 rows with 1 and with 2 workers, if nothing else is said; ``--exact`` is the setting ``exact_reading``.
 
 The rows are ``seeds/questions.csv`` and what ``kbqa eval --suggest`` drafts from ``seeds/``, over and over:
 no answer is kept from one row to the next, so a question costs the same each time. The models are loaded
@@ -31,12 +31,12 @@ from kb.suggest import suggest
 
 
 def main() -> None:
-    fast = "--fast" in sys.argv
+    exact = "--exact" in sys.argv
     numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
     rows, workers = (numbers or [1_000])[0], numbers[1:] or [1, 2]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        settings = load_settings({"kb": folder / "kb", "fast_reading": fast})
+        settings = load_settings({"kb": folder / "kb", "exact_reading": exact})
         with Store.open(settings.kb, settings, create=True) as store:
             ingest([str(ROOT / "seeds")], store)
         with KnowledgeBase.open(settings.kb, settings) as kb:

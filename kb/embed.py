@@ -6,12 +6,12 @@
     langchain:PROVIDER:MODEL     any LangChain embedding model
 
 The default runs through ONNX Runtime (see ``kb.minilm``), because importing torch alone takes longer than
-answering a question. Its matrices are rounded to 8 bits in blocks. Blocks, because whole tensors do not
-do: ``quantize_dynamic`` scales the input of a product by the largest value in it, which costs accuracy
-(cosine to float32 as low as 0.97) and makes the vector of a text depend on the texts beside it.
-``MatMulNBits`` scales every row in short blocks: cosine above 0.995, and a row knows nothing of its
-neighbours. Texts are embedded one at a time, spread over threads, nearly as fast as batches, and nothing
-is left to chance: on one machine the same text always gives the same vector.
+answering a question. Its matrices are rounded to 8 bits row by row, or in short blocks where the processor
+does not multiply such numbers. Not whole tensors: ``quantize_dynamic`` scales the input of a product by the
+largest value in it, which costs accuracy (cosine to float32 as low as 0.97) and makes the vector of a text
+depend on the texts beside it. With a scale for every row the cosine is above 0.995, and a row knows nothing
+of its neighbours. Texts are embedded one at a time, spread over threads, nearly as fast as batches, and
+nothing is left to chance: on one machine the same text always gives the same vector.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ from kb.minilm import (
     SEP,
     WIDTH,
     WINDOW,
+    Rounding,
     cached_model,
     cached_name,
     encoder_graph,
+    fast_rounding,
     first_line,
     on_all_cores,
     open_session,
@@ -158,14 +160,16 @@ class MiniLM:
     def _load_session(self) -> onnxruntime.InferenceSession:
         with self._lock:
             if self._session is None:
-                file = cached_file(self._cache)
-                self._session = open_session(cached_model(file, lambda: encoder_graph(read_weights())))
+                rounding = fast_rounding(self._cache)
+                file = cached_file(self._cache, rounding)
+                model = cached_model(file, lambda: encoder_graph(read_weights(), rounding))
+                self._session = open_session(model)
             return self._session
 
 
-def cached_file(cache: Path) -> Path:
+def cached_file(cache: Path, rounding: Rounding) -> Path:
     """Where the exported model is kept; another model or another way to export it has another name."""
-    return cache / cached_name()
+    return cache / cached_name("minilm", rounding)
 
 
 # ---------------------------------------------------------------------------------------- any other model

@@ -154,10 +154,10 @@ def cached_model(file: Path, build: Callable[[], onnx.ModelProto]) -> bytes:
     return model
 
 
-def cached_name(model: str = "minilm", weights_sha256: str = "") -> str:
+def cached_name(model: str, rounding: Rounding, weights_sha256: str = "") -> str:
     """A file name that changes with the weights and with the way they are exported."""
     key = hashlib.sha256(f"{WEIGHTS_SHA256} {weights_sha256} {EXPORT_VERSION}".encode()).hexdigest()[:16]
-    return f"{model}-{key}.bin"
+    return f"{model}-{rounding}-{key}.bin"
 
 
 def _read_checked(file: Path) -> bytes | None:
@@ -205,6 +205,7 @@ def read_weights() -> Weights:
     return load(data)
 
 
+@lru_cache(maxsize=8)
 def fast_rounding(cache: Path) -> Rounding:
     """Rows if this machine multiplies 8-bit numbers with nothing lost, otherwise blocks.
 
@@ -228,12 +229,12 @@ def _probe() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
 
-def encoder_graph(weights: Weights, *, exact: bool = False) -> onnx.ModelProto:
-    """The model from ``ids`` (texts, pieces) to ``vectors`` (texts, 384), in 8 bits or float32 (``exact``).
+def encoder_graph(weights: Weights, rounding: Rounding = "blocks") -> onnx.ModelProto:
+    """The model from ``ids`` (texts, pieces) to ``vectors`` (texts, 384).
 
     It is BERT without a mask: the texts of one run are equally long.
     """
-    g = _Graph(weights, "none" if exact else "blocks")
+    g = _Graph(weights, rounding)
     first, _second = weights["embeddings.token_type_embeddings.weight"]  # BERT can read two texts at once
     mean = g("ReduceMean", _layers(g, g.constant(first)), g.constant(np.array([1])), keepdims=0)
     g("LpNormalization", mean, outputs=("vectors",), axis=-1, p=2)

@@ -80,7 +80,7 @@ class KnowledgeBase:
         self.settings = settings
         self._model = model
         self._embed = remembering(store.embedder.embed)
-        self._reader = Reader(settings.cache, fast=settings.fast_reading)
+        self._reader = Reader(settings.cache, fast=not settings.exact_reading)
         # Reader and judge are of the packaged MiniLM, and what is fitted on top counts on its cosines.
         # Another embedding model searches, but does not weigh (nor, where it is a service, is asked again).
         near = (
@@ -388,7 +388,13 @@ class KnowledgeBase:
     def _hits(self, question: Question, filters: Filters, limit: int) -> tuple[list[Hit], Any]:
         named = preferred(question.search_text, self._known_publishers(), date.today())
         return search(
-            self.store, question.search_text, question.words, filters=filters, preferred=named, limit=limit
+            self.store,
+            question.search_text,
+            question.words,
+            filters=filters,
+            preferred=named,
+            limit=limit,
+            embed=self._embed,
         )
 
     def _known_publishers(self) -> list[str]:
@@ -432,8 +438,8 @@ class KnowledgeBase:
         if self._facts[0] != generation:  # goes through all documents: once, not for every page that is drawn
             self._facts = (generation, self.store.info())
         facts = dict(self._facts[1])
-        if self.settings.fast_reading:
-            facts["reading"] = "fast"
+        if self.settings.exact_reading:
+            facts["reading"] = "exact"
         if self._model is not None:
             facts |= {"model": self._model.name, "unsupported": self.settings.unsupported or "mark"}
             chosen = self.settings

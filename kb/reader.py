@@ -177,8 +177,8 @@ def marks(given: Pieces, places: NDArray[np.floating]) -> Marks:
 def _exported(cache: Path, name: str, fast: bool) -> bytes:
     data = Path(__file__).with_name(name).read_bytes()
     rounding = minilm.fast_rounding(cache) if fast else "blocks"
-    file = cache / minilm.cached_name(f"{Path(name).stem}-{rounding}", hashlib.sha256(data).hexdigest())
-    return minilm.cached_model(file, lambda: minilm.reader_graph(read_weights(data), rounding))
+    file = minilm.cached_name(Path(name).stem, rounding, hashlib.sha256(data).hexdigest())
+    return minilm.cached_model(cache / file, lambda: minilm.reader_graph(read_weights(data), rounding))
 
 
 def read_weights(data: bytes) -> dict[str, NDArray[np.float32]]:

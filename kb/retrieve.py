@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kb.catalogue import StoredPassage
+from kb.embed import Embed
 from kb.shelf import Keys, among
 from kb.store import Store
 from kb.text import Word, Wording, wording, words
@@ -57,13 +58,15 @@ def search(
     filters: Filters = Filters(),
     preferred: Filters = Filters(),
     limit: int = 10,
+    embed: Embed | None = None,
 ) -> tuple[list[Hit], Weights]:
     """The best ``limit`` hits for a query, and how rare its words are.
 
     Documents that ``preferred`` lets through are ranked by themselves too, which moves them up and shuts
     nothing out. ``score`` is the fused rank as a share of the best possible one: 1.0 is first everywhere.
+    ``embed`` is the store's own, with a memory for instance.
     """
-    vector = store.embedder.embed([query])[0]
+    vector = (embed or store.embedder.embed)([query])[0]
     for _ in range(_TRIES):
         generation = store.catalogue.generation()
         hits, weights = _search(store, vector, query_words, (filters, preferred), limit, generation)

@@ -36,7 +36,7 @@ class Settings:
     web app listens. Of what is uploaded there, ``upload_rows`` of a list, ``upload_files`` documents at once
     and ``upload_megabytes`` a file are the most that is taken, and ``upload_days`` is how long lists and
     their answers are kept. ``private_urls``: whether pages of this machine and of private networks may be
-    fetched. ``fast_reading``: passages are read in half the time, and rounded more; about one answer in
+    fetched. ``exact_reading``: passages are read with less rounding, in twice the time; about one answer in
     twenty-five differs, mostly in a further sentence.
 
     For a page that others reach: ``hosts`` are the names it goes by, besides this machine's own, with commas
@@ -62,7 +62,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 7860
     private_urls: bool = False
-    fast_reading: bool = False
+    exact_reading: bool = False
     upload_rows: int = 5_000
     upload_megabytes: int = 20
     upload_files: int = 100

@@ -52,7 +52,7 @@ def test_every_setting_can_come_from_each_layer(tmp_path: Path) -> None:
         "host": "h",
         "port": 8000,
         "private_urls": True,
-        "fast_reading": True,
+        "exact_reading": True,
     }
     values |= {"upload_rows": 9, "upload_megabytes": 8, "upload_files": 6, "upload_days": 7, "rate": 5}
     values |= {
