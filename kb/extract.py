@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import combinations_with_replacement, pairwise
+from itertools import accumulate, combinations_with_replacement, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,10 @@ Marked = dict[Passage, Marks]
 # The log odds, against "it leaves this open", that each page supports and contradicts a claim; (pages, 2).
 Odds = Callable[[str, Sequence[Page]], Matrix]
 
-READ = 10  # hits that are searched for and read, however many are reported
+READ = 10  # hits that are searched for and at most read, however many are reported
+# ... and no more text than this: what long passages far down the list add is seldom the answer, and a
+# question should not take the longer the longer its passages are.
+READ_CHARACTERS = 6_000
 MAX_WORDS = 80
 MAX_WORDS_LIST = 110
 MAX_SENTENCES = 3
@@ -460,7 +463,7 @@ def _asked_there(question: Question, weights: Weights, candidate: Candidate) -> 
 
 def read(question: Question, weights: Weights, hits: Sequence[Hit], senses: Senses, model: Model) -> Reading:
     """Order the sentences of the hits by how well they answer, and say whether the best one does."""
-    found = candidates(hits)
+    found = candidates(worth_reading(hits))
     if not found:
         return Reading((), (), (), (), 0.0, 0.0)
     marked = mark(question, found, senses.read)
@@ -485,6 +488,12 @@ def read(question: Question, weights: Weights, hits: Sequence[Hit], senses: Sens
         right=right,
         own_answer=asked > 0,
     )
+
+
+def worth_reading(hits: Sequence[Hit]) -> Sequence[Hit]:
+    """The first hits, as many as there is time for."""
+    ends = accumulate(len(hit.passage.text) for hit in hits)
+    return hits[: max(1, sum(end <= READ_CHARACTERS for end in ends))]
 
 
 # ---------------------------------------------------------------------------------------- answers

@@ -9,7 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kb.extract import borne_out, candidates, choose, compose, load_model, nearness, reordered
+from kb.extract import (
+    READ_CHARACTERS,
+    borne_out,
+    candidates,
+    choose,
+    compose,
+    load_model,
+    nearness,
+    reordered,
+    worth_reading,
+)
 from kb.pipeline import KnowledgeBase
 from kb.question import analyse
 from kb.types import Answer, Filters, Hit, Passage, Source, Turn
@@ -160,6 +170,14 @@ def test_titles_and_lone_headings_are_no_candidates() -> None:
     assert [
         c.text for c in candidates([hit("Key Questions\nThe plant is new.", section="What is new?")])
     ] == ["The plant is new."]
+
+
+def test_long_passages_are_read_no_further_than_there_is_time_for() -> None:
+    short, long = [hit("Word. " * 90)] * 10, [hit("Word. " * 300)] * 10
+    assert worth_reading(short) == short
+    assert worth_reading(long) == long[: READ_CHARACTERS // 1800]
+    assert worth_reading([hit("Word. " * 2000), *short]) == [hit("Word. " * 2000)]  # the first in any case
+    assert worth_reading([]) == []
 
 
 def test_nothing_to_read_is_a_refusal() -> None:
