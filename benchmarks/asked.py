@@ -11,9 +11,10 @@ small or large) in several variants:
 
     asked      as it is; the sentence that holds the answer is right
     reworded   in other words (``benchmarks/reworded.py``), as by someone who has not seen the paragraph
+    typed      as one types it into a search box: small letters, no question mark
     compound   joined with one or two other questions of the same knowledge base; either answer is right
     removed    with its own paragraphs left out of the hits; nothing is right
-    reworded_removed, compound_removed   both
+    reworded_removed, typed_removed, compound_removed   both
     altered    with a name, number or word changed for another one, a word turned into its opposite, or a
                "not" put in; nothing is right
 
@@ -126,7 +127,7 @@ def ask_base(by_context: dict[str, list[Row]], alter: Alterations, base: Base) -
 
 
 def senses_of(store: Store, cache: Path) -> extract.Senses:
-    reader = Reader(cache)
+    reader = Reader(cache, fast=True)
     return extract.Senses(reader.read, remembering_vectors(store.embedder.embed), reader.judge)
 
 
@@ -191,6 +192,8 @@ class Asker:
             ("removed", text, alone),
             ("reworded", in_other_words, alone),
             ("reworded_removed", in_other_words, alone),
+            ("typed", text.lower().rstrip("? "), alone),
+            ("typed_removed", text.lower().rstrip("? "), alone),
             ("altered", self.alter(text, context, self.rng), {}),
             *(
                 (("compound", compound, together), ("compound_removed", compound, together))
@@ -206,7 +209,7 @@ class Asker:
             if variant.endswith("removed"):
                 hits = [h for h in hits if h.passage.document_id not in gold]
                 gold = {}
-            found = extract.candidates(_ranked(hits[: extract.READ]))
+            found = extract.candidates(extract.worth_reading(_ranked(hits[: extract.READ])))
             if found:
                 right = [any(a in c.text for a in gold.get(c.hit.passage.document_id, ())) for c in found]
                 looked = look(question, weights, found, self.senses)
@@ -268,7 +271,7 @@ def ask_sentences(path: Path) -> Iterator[Asked]:
             hits, weights = search(store, question.search_text, question.words, limit=40)
             left = [h for h in hits if h.passage.document_id not in gold]
             for variant, part in (("asked", hits), ("removed", left)) if gold else (("removed", left),):
-                found = extract.candidates(_ranked(part[: extract.READ]))
+                found = extract.candidates(extract.worth_reading(_ranked(part[: extract.READ])))
                 if found:
                     right = np.array(
                         [variant == "asked" and c.hit.passage.document_id in gold for c in found]

@@ -37,7 +37,7 @@ from kb import extract
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 PLATEAU = 0.005  # about the standard error of the balance
-POSSIBLE = ("asked", "reworded", "compound")
+POSSIBLE = ("asked", "reworded", "typed", "compound")
 
 
 def main() -> None:
@@ -91,7 +91,7 @@ def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:
         **{f"answered_{v}": _mean(answered[variant == v]) for v in POSSIBLE},
         **{
             f"refused_{v}": _mean(~answered[variant == v])
-            for v in ("removed", "reworded_removed", "compound_removed", "altered")
+            for v in ("removed", "reworded_removed", "typed_removed", "compound_removed", "altered")
         },
         "right_of_answered": round(float(np.average(right[answered], weights=weight[answered])), 4),
         "calibration_error": round(calibration_error(confidence, right, weight), 4),
