@@ -44,6 +44,7 @@ from kb.outputs import (
     with_sources,
     writing,
 )
+from kb.reader import weights_digest
 from kb.tables import READS, TEXT_COLUMNS, Mode, Row, Table, digest, read_table
 from kb.types import Answer, CheckReport, DocumentSummary, Failure, Filters, Turn, Usage
 
@@ -277,7 +278,8 @@ def _asked_of(
     # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
     folder = info.get("folder")
     identity = [folder and str(Path(folder).resolve()), info.get("documents"), info.get("passages")]
-    return receipt, digest([identity, receipt.generation, receipt.embedder, __version__, receipt.settings])
+    version = [__version__, weights_digest()]
+    return receipt, digest([identity, receipt.generation, receipt.embedder, version, receipt.settings])
 
 
 # --- the request -------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ class KnowledgeBase:
         self._publishers: tuple[int, list[str]] = (-1, [])
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
         self._facts: tuple[int, dict[str, Any]] = (-1, {})
-        self._holdings: tuple[int, list[Holding]] = (-1, [])
+        self._holdings: tuple[tuple[int, date], list[Holding]] = ((-1, date.min), [])
 
     @classmethod
     def open(
@@ -420,9 +420,9 @@ class KnowledgeBase:
 
     def holdings(self) -> list[Holding]:
         """All documents by id, each with what is odd about it."""
-        generation = self.store.catalogue.generation()
-        if self._holdings[0] != generation:
-            self._holdings = (generation, holdings(self.documents(), date.today()))
+        seen = (self.store.catalogue.generation(), date.today())  # a date in the future is odd only till then
+        if self._holdings[0] != seen:
+            self._holdings = (seen, holdings(self.documents(), seen[1]))
         return self._holdings[1]
 
     def remove(self, document_ids: Sequence[str]) -> int:

@@ -78,7 +78,23 @@ def differences(values: Sequence[tuple[str, Candidate]]) -> tuple[Difference, ..
 def _same_but_for_value(one: tuple[Candidate, str], other: tuple[Candidate, str]) -> bool:
     """Whether two sentences speak of the same things; figures, names and "first" all have to agree."""
     mine, theirs = (_rest(candidate.text, said) for candidate, said in (one, other))
-    told = {word for word in mine ^ theirs if not word.islower() or word in _ORDER}
+    opens, also = (_opening(candidate.text, said) for candidate, said in (one, other))
+    # A name cannot be told from another word where it opens a sentence: "Meta spent …", "Google spent …".
+    if opens and also and opens not in theirs and also not in mine:
+        return False
+    apart = mine ^ theirs
+    named = {word for word in apart if not word.islower() and stem(word.lower()) not in apart}
+    told = named | (apart & _ORDER)  # but for a name here that is the opening word there
+    opens, also = (_opening(candidate.text, said) for candidate, said in (one, other))
+    # A name cannot be told from another word where it opens a sentence: "Meta spent …", "Google spent …".
+    if opens and also and opens not in theirs and also not in mine:
+        return False
+    apart = mine ^ theirs
+    told = {word for word in apart if not word.islower() or word in _ORDER} - {
+        word
+        for word in apart
+        if stem(word.lower()) in apart  # a name here, the opening of the other
+    }
     return not told and len(mine & theirs) >= _SAME_THING * len(mine | theirs)
 
 
@@ -88,6 +104,12 @@ def _rest(text: str, said: str) -> set[str]:
     before = text[:start] if start >= 0 else text
     left = content_words(f"{before} {text[start + len(said) :] if start >= 0 else ''}")
     return {w.stem if w.start == 0 or w.text.islower() else w.text for w in left}
+
+
+def _opening(text: str, said: str) -> str:
+    """The word that a sentence opens with, as a stem; none if it says little, or is of the value."""
+    first = next(iter(content_words(text)), None)
+    return first.stem if first and first.start == 0 and not text.startswith(said) else ""
 
 
 _SAME_THING = 0.5  # of the words of two sentences, those that both have

@@ -464,6 +464,14 @@ def test_changed_settings_are_asked_again(tmp_path: Path) -> None:
     assert report.resumed == 0
 
 
+def test_other_weights_are_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = questions(tmp_path, 3), tmp_path / "a.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(Oracle(stop_after=2), source, target)
+    monkeypatch.setattr("kb.batch.weights_digest", lambda: "those of another version")
+    assert run_batch(Oracle(), source, target).resumed == 0
+
+
 def test_an_edited_list_keeps_what_was_answered(tmp_path: Path) -> None:
     source, target = tmp_path / "q.csv", tmp_path / "a.jsonl"
     source.write_text("question,note\nOne?,a\nTwo?,b\n", encoding="utf-8")

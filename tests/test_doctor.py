@@ -201,6 +201,22 @@ def test_restoring_over_a_library_needs_a_word_and_is_seen_by_its_readers(
         assert "new.txt" not in {document.id for document in reader.documents()}
 
 
+def test_a_backup_takes_the_place_of_a_damaged_catalogue_which_is_kept(folder: Path, tmp_path: Path) -> None:
+    before, file = answer(folder), tmp_path / "library.backup"
+    with Store.open(folder, settings(folder)) as store:
+        back_up(store, file)
+    damaged = b"This is no database. " * 1000
+    (folder / FILE_NAME).write_bytes(damaged)
+    for end in ("-wal", "-shm"):
+        (folder / f"{FILE_NAME}{end}").unlink(missing_ok=True)
+    with pytest.raises(StorageError, match="cannot be used"):
+        answer(folder)
+    restore(file, settings(folder), replace=True)
+    assert answer(folder) == before
+    assert (folder / f"{FILE_NAME}.damaged").read_bytes() == damaged
+    assert health(folder).findings == ()
+
+
 def test_a_backup_of_a_library_at_work_is_of_one_moment(folder: Path, tmp_path: Path) -> None:
     stop = threading.Event()
 

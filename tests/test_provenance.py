@@ -189,6 +189,16 @@ def told(said: str, published: str | None, text: str, document_id: str) -> tuple
     return said, candidate
 
 
+def test_what_two_say_of_different_names_has_not_changed() -> None:
+    one = told(
+        "52 million euros", "2026-05-02", "Marta Shipping paid 52 million euros for its ferries.", "one"
+    )
+    other = told("41 million euros", "2026-03-04", "Holm paid 41 million euros for its ferries.", "other")
+    later = told("60 million euros", "2026-06-04", "For its ferries Holm paid 60 million euros.", "later")
+    assert not provenance.differences([one, other])[0].over_time
+    assert provenance.differences([other, later])[0].over_time
+
+
 def test_values_that_differ_are_told_oldest_first() -> None:
     new = told("52 million euros", "2026-05-02", "The repair will cost 52 million euros.", "new")
     old = told("41 million euros", "2026-03-04T08:00", "The repair will cost 41 million euros.", "old")
