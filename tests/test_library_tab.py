@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import BRIDGE, BRIEFS, FERRY
+from conftest import BRIDGE, BRIEFS, FERRY, prepared
 from fake_library import FakeLibrary, serving
 from hostile import AWAY, HOSTILE
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -100,13 +100,13 @@ def visit(chromium: Browser) -> Iterator[Open]:
 
 
 @pytest.fixture(scope="module")
-def kb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KnowledgeBase]:
+def kb(tmp_path_factory: pytest.TempPathFactory, models: tuple[Path, ...]) -> Iterator[KnowledgeBase]:
     folder = tmp_path_factory.mktemp("tab")
     texts = folder / "texts"
     texts.mkdir()
     for name, text in (("bridge.md", BRIDGE), ("copy.md", BRIDGE), ("briefs.csv", BRIEFS)):
         (texts / name).write_text(text)
-    settings = Settings(kb=folder / "kb", embedder="hash", cache=folder / "cache")
+    settings = Settings(kb=folder / "kb", embedder="hash", cache=prepared(folder / "cache", models))
     with Store.open(settings.kb, settings, create=True) as store:
         assert not ingest([str(texts)], store).failed
     with KnowledgeBase.open(settings.kb, settings) as kb:
