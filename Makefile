@@ -17,7 +17,7 @@ run: $(RUNTIME)
 	$(BIN)/kbqa serve
 
 test: $(DEV) browser postgresql
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(DEV)
 	$(BIN)/ruff check .
