@@ -2,7 +2,8 @@
 
 ``library_folder`` and ``library`` are one knowledge base over our own few texts, made once with the "hash"
 embedder; tests must not write to it. ``cache`` is a cache folder of the test's own, in which the packaged
-models lie prepared. ``kbqa`` runs the command in this process, ``kbqa_process`` in one of its own.
+models lie prepared. ``chromium`` is a browser. ``kbqa`` runs the command in this process, ``kbqa_process`` in
+one of its own.
 
 Tests may run in several processes at once (``pytest -n auto``); what is costly to make, one of them makes.
 """
@@ -14,6 +15,7 @@ import ipaddress
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -228,6 +230,28 @@ def cache(tmp_path: Path, models: tuple[Path, ...]) -> Path:
     return prepared(tmp_path / "cache", models)
 
 
+# The headless shell draws a page as the whole browser does, and takes half the time for it.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+BROWSER_FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="module")  # Playwright's event loop would be in the way of tests with one of their own
+def chromium() -> Iterator[Any]:
+    """A headless Chromium, of Playwright's type ``Browser``."""
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()
+
+
 @dataclass(frozen=True)
 class Done:
     """How a command ended."""
@@ -285,3 +309,9 @@ def kbqa_process(tmp_path: Path) -> Command:
 def command_environment() -> dict[str, str]:
     """The environment in which ``python -m kb`` finds the project and embeds with "hash"."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "KBQA_EMBEDDER": "hash"}
+
+
+def hear_ctrl_c() -> None:
+    """For ``preexec_fn``: what runs in the background of a script was told to ignore Ctrl-C, and so would be
+    the commands that are started from there."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -6,7 +6,6 @@ wrote no error to the console: text is escaped, and the browser never had to ref
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from conftest import BRIDGE, BRIEFS, FERRY, prepared
 from fake_library import FakeLibrary, serving
 from hostile import AWAY, HOSTILE
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from ingest.sync import ingest
 from kb import users as users_module
@@ -36,26 +35,10 @@ from kb.types import (
 )
 from kb.users import Users
 
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
 PATIENCE_MS = 30_000
 # What Gradio says of events that still ran when somebody left the page.
 LEAVING = ("AbortError: signal is aborted", "Connection errored out", "401 (Unauthorized)")
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
