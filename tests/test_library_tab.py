@@ -133,7 +133,7 @@ def test_an_editor_finds_opens_adds_removes_and_undoes(
     page.get_by_role("button", name="Library opens late").press("Enter")
     expect(page.locator(".document-page h2")).to_be_focused()
     expect(page.locator(".passages")).to_contain_text("90,000 euros a year")
-    assert page.url.endswith("/?document=brief-1#library")
+    expect(page).to_have_url(f"{address}/?document=brief-1#library")
     page = visit(address, "/?document=brief-1#library")  # the document has an address of its own
     expect(page.locator(".document-page h2")).to_have_text("Library opens late")
     page.get_by_role("button", name="Back to the list").click()
