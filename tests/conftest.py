@@ -1,8 +1,11 @@
 """What all tests share: no network, no settings of the person who runs them, a small knowledge base.
 
 ``library_folder`` and ``library`` are one knowledge base over our own few texts, made once with the "hash"
-embedder; tests must not write to it. ``kbqa`` runs the command in this process, ``kbqa_process`` in one of
-its own.
+embedder; tests must not write to it. ``cache`` is a cache folder of the test's own, in which the packaged
+models lie prepared. ``chromium`` is a browser. ``kbqa`` runs the command in this process, ``kbqa_process`` in
+one of its own.
+
+Tests may run in several processes at once (``pytest -n auto``); what is costly to make, one of them makes.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ import io
 import ipaddress
 import logging
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -167,14 +172,23 @@ def library(library_folder: Path) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def starter_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A knowledge base over ``seeds/`` with the default embedder; tests must not write to it."""
+    from filelock import FileLock
+
     from ingest.sync import ingest
     from kb.settings import Settings
     from kb.store import Store
 
-    folder = tmp_path_factory.mktemp("starter") / "kb"
-    settings = Settings(kb=folder)
-    with Store.open(folder, settings, create=True) as store:
-        assert not ingest([str(ROOT / "seeds")], store).failed
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # one for all processes of this run
+    folder, made = shared / "starter" / "kb", shared / "starter" / "made"
+    with FileLock(shared / "starter.lock"):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # what one that failed has left
+            settings = Settings(kb=folder)
+            with Store.open(folder, settings, create=True) as store:
+                assert not ingest([str(ROOT / "seeds")], store).failed
+            made.touch()
     return folder
 
 
@@ -186,6 +200,56 @@ def starter(starter_folder: Path) -> Iterator[Any]:
 
     with KnowledgeBase.open(starter_folder, Settings(kb=starter_folder)) as kb:
         yield kb
+
+
+@pytest.fixture(scope="session")
+def models() -> tuple[Path, ...]:
+    """The packaged models as they are prepared for ONNX Runtime: files of the usual cache folder."""
+    from kb import minilm, reader
+    from kb.embed import cached_file
+    from kb.settings import Settings
+
+    usual = Settings().cache
+    minilm.cached_model(cached_file(usual), lambda: minilm.encoder_graph(minilm.read_weights()))
+    for name in (reader.FILE_NAME, reader.JUDGE_FILE_NAME):
+        reader._exported(usual, name, False)
+    return tuple(sorted(usual.glob("*.bin")))
+
+
+def prepared(cache: Path, models: tuple[Path, ...]) -> Path:
+    """A new cache folder that has the models already: to export them takes a second each."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for model in models:
+        (cache / model.name).symlink_to(model)
+    return cache
+
+
+@pytest.fixture
+def cache(tmp_path: Path, models: tuple[Path, ...]) -> Path:
+    """A cache folder of the test's own, with the models in it."""
+    return prepared(tmp_path / "cache", models)
+
+
+# The headless shell draws a page as the whole browser does, and takes half the time for it.
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+BROWSER_FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+
+
+@pytest.fixture(scope="module")  # Playwright's event loop would be in the way of tests with one of their own
+def chromium() -> Iterator[Any]:
+    """A headless Chromium, of Playwright's type ``Browser``."""
+    from playwright.sync_api import sync_playwright
+
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=BROWSER_FLAGS)
+        yield browser
+        browser.close()
 
 
 @dataclass(frozen=True)
@@ -245,3 +309,9 @@ def kbqa_process(tmp_path: Path) -> Command:
 def command_environment() -> dict[str, str]:
     """The environment in which ``python -m kb`` finds the project and embeds with "hash"."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "KBQA_EMBEDDER": "hash"}
+
+
+def hear_ctrl_c() -> None:
+    """For ``preexec_fn``: what runs in the background of a script was told to ignore Ctrl-C, and so would be
+    the commands that are started from there."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -38,8 +39,14 @@ def _postgres_programs() -> Path | None:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """A PostgreSQL server with its data in ``folder``; gives the address of an empty database."""
+def postgres() -> Iterator[str]:
+    """A PostgreSQL server with its data in a folder of its own; gives the address of an empty database."""
+    # Not in one of pytest's: those may be entered by their owner alone, and root may not be the server.
+    with tempfile.TemporaryDirectory(prefix="kbqa-postgres-") as folder:
+        yield from _postgres(Path(folder))
+
+
+def _postgres(folder: Path) -> Iterator[str]:
     programs = _postgres_programs()
     try:
         import psycopg
@@ -52,8 +59,6 @@ def postgres(folder: Path) -> Iterator[str]:
     if os.geteuid() == 0:  # which PostgreSQL refuses to run as
         user = pwd.getpwnam("postgres")
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "cwd": "/"}
-        for parent in folder.parents[:2]:
-            parent.chmod(0o755)
         os.chown(folder, user.pw_uid, user.pw_gid)
     data, port = folder / "data", free_port()
     command = [

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 import pytest
-from conftest import Command, command_environment
+from conftest import Command, command_environment, hear_ctrl_c
 
 from kb import cli
 from kb.errors import Busy, UsageError
@@ -514,8 +514,7 @@ def test_ctrl_c_leaves_with_130_and_no_traceback(library_folder: Path, tmp_path:
         stdout=subprocess.PIPE,
         text=True,
         env=command_environment(),
-        # Tests that run in the background of a script were told to ignore it, and so would the command be.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=hear_ctrl_c,
     )
     journal = tmp_path / "a.jsonl.journal"
     deadline = time.monotonic() + 30

@@ -1,8 +1,12 @@
-"""Real processes that are killed, that write at once, and that read what another one wrote."""
+"""Real processes that are killed, that write at once, and that read what another one wrote.
+
+``KILLS=100 pytest tests/test_crash.py`` kills that many times.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -23,7 +27,7 @@ from kb.settings import Settings
 from kb.store import Store
 
 FILES = 300
-KILLS = 8
+KILLS = int(os.environ.get("KILLS", "6"))
 _TOPICS = ("bridge", "ferry", "orchard", "tram", "library", "harbour", "school")
 
 
@@ -133,7 +137,7 @@ def test_kill_9_at_any_moment_loses_and_mixes_nothing(tmp_path: Path, news: Path
         seconds = whole_run * (n + chance.random()) / KILLS
         killed += killed_ingest(kb, news, seconds)
         assert assert_every_document_whole(kb, tuple(range(edition + 1)))
-    assert killed >= KILLS // 4, "some runs must have been killed before they were done"
+    assert killed >= max(2, KILLS // 4), "some runs must have been killed before they were done"
     with Store.open(kb, settings(kb)) as store:
         report = ingest([str(news)], store)
     assert report.failed == ()
@@ -167,9 +171,11 @@ def test_kill_9_while_the_knowledge_base_is_made(tmp_path: Path, news: Path, kbq
 class Slow(BaseHTTPRequestHandler):
     """A site that answers when it is told to, so that an ingestion lasts as long as we like."""
 
+    asked: ClassVar[threading.Event]
     answer: ClassVar[threading.Event]
 
     def do_GET(self) -> None:
+        self.asked.set()
         self.answer.wait(60)
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
@@ -182,7 +188,7 @@ class Slow(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def slow_page() -> Iterator[str]:
-    Slow.answer = threading.Event()
+    Slow.asked, Slow.answer = threading.Event(), threading.Event()
     with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/page"
@@ -197,10 +203,8 @@ def test_a_second_writer_is_told_who_writes(
     command = [sys.executable, "-m", "kb", "ingest", slow_page, "--kb", str(kb), "--quiet", "--json"]
     environment = {**command_environment(), "KBQA_PRIVATE_URLS": "true"}
     first = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE)
-    wait_for_lock(kb, first)
-    while not (kb / "catalogue.sqlite").exists():
-        time.sleep(0.01)
-    time.sleep(0.3)  # from making the catalogue, which is also done under the lock, to the page
+    # Not only for the lock: the catalogue is also made under it, and then it is taken again.
+    assert Slow.asked.wait(60)
     second = kbqa_process("ingest", texts, "--kb", kb)
     removal = kbqa_process("remove", "bridge.md", "--kb", kb)
     Slow.answer.set()
@@ -261,35 +265,42 @@ def test_a_reader_lives_through_a_rebuilding_by_another_process(
 
 
 ASKS_ALL_THE_TIME = """
-import sys, time
+import sys
 from pathlib import Path
 from kb.settings import Settings
 from kb.store import Store
-folder, end, asked = Path(sys.argv[1]), time.monotonic() + float(sys.argv[2]), 0
-while time.monotonic() < end:
+folder, begun, enough, asked = *map(Path, sys.argv[1:]), 0
+while not enough.exists() or asked < 9:
     with Store.open(folder, Settings(kb=folder, embedder="hash")) as store:
         vector = store.embedder.embed(["harbour bridge"])[0]
         for _ in range(3):
             found = store.vectors.nearest(vector, 3, generation=store.catalogue.generation())
             assert len(found) == 3, found
             asked += 1
+    begun.touch()
 print(asked)
 """
 
 
-def test_a_reader_finds_a_whole_index_while_another_takes_its_place(library_copy: Path) -> None:
-    command = [sys.executable, "-c", ASKS_ALL_THE_TIME, str(library_copy), "3"]
+def test_a_reader_finds_a_whole_index_while_another_takes_its_place(
+    library_copy: Path, tmp_path: Path
+) -> None:
+    begun, enough = tmp_path / "begun", tmp_path / "enough"
+    command = [sys.executable, "-c", ASKS_ALL_THE_TIME, *map(str, (library_copy, begun, enough))]
     reader = subprocess.Popen(
         command, env=command_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    rebuilt = 0
+    while not begun.exists() and reader.poll() is None:
+        time.sleep(0.01)
+    rebuilt, end = 0, time.monotonic() + 3
     with Store.open(library_copy, settings(library_copy)) as store:
-        while reader.poll() is None:
+        while reader.poll() is None and (time.monotonic() < end or rebuilt < 3):
             with store.writer() as writer:
                 writer.rebuild_vectors()
             rebuilt += 1
             time.sleep(0.05)  # far more often than ever in earnest, but not all the time
-    asked, errors = reader.communicate()
+    enough.touch()
+    asked, errors = reader.communicate(timeout=60)
     assert (reader.returncode, errors) == (0, "")
     assert rebuilt > 2
     assert int(asked) > 2

@@ -91,12 +91,12 @@ def test_the_model_of_these_tests_does_obey() -> None:
         assert model.invoke([("system", ""), ("human", text)]).text == "Hello. [1]", place
 
 
-def test_orders_that_were_ingested(tmp_path: Path) -> None:
+def test_orders_that_were_ingested(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "server.md").write_text(
         f"# The server\n\n{RIGHT} {attacks()[0].order}\n\n"
         "A short page about something else, which nobody asked for and which gives no orders at all.\n"
     )
-    settings = Settings(kb=tmp_path / "kb", embedder="hash", cache=tmp_path)
+    settings = Settings(kb=tmp_path / "kb", embedder="hash", cache=cache)
     with Store.open(settings.kb, settings, create=True) as store:
         assert not ingest([str(tmp_path / "server.md")], store).failed
     model = Obedient(right=RIGHT, orders=[(attacks()[0].order, WANTED[attacks()[0].wanted][0])])

@@ -23,8 +23,8 @@ COST = "What will the repair of the harbour bridge cost?"
 
 
 @pytest.fixture
-def kb(tmp_path: Path) -> Iterator[KnowledgeBase]:
-    settings = Settings(kb=tmp_path / "kb", embedder="hash", cache=tmp_path / "cache", upload_files=3)
+def kb(tmp_path: Path, cache: Path) -> Iterator[KnowledgeBase]:
+    settings = Settings(kb=tmp_path / "kb", embedder="hash", cache=cache, upload_files=3)
     Store.open(settings.kb, settings, create=True).close()
     with KnowledgeBase.open(settings.kb, settings) as kb:
         yield kb

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,7 @@ DOORS = {
 }
 
 
+@cache
 def sources() -> list[Path]:
     return sorted([*ROOT.glob("kb/**/*.py"), *ROOT.glob("ingest/**/*.py"), ROOT / "app.py"])
 
@@ -99,7 +101,8 @@ def nodes(tree: ast.AST, *, inside_functions: bool = True) -> Iterator[ast.AST]:
             yield from nodes(child, inside_functions=inside_functions)
 
 
-def imports(path: Path, *, inside_functions: bool = True) -> set[str]:
+@cache
+def imports(path: Path, *, inside_functions: bool = True) -> frozenset[str]:
     """The modules that a file imports, as dotted names (``from kb import render`` gives ``kb.render``)."""
     found: set[str] = set()
     for node in nodes(ast.parse(path.read_text(encoding="utf-8")), inside_functions=inside_functions):
@@ -108,7 +111,7 @@ def imports(path: Path, *, inside_functions: bool = True) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{name(path)} imports relatively"
             found |= {_module(node.module or "", alias.name) for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def _module(package: str, what: str) -> str:

@@ -6,15 +6,14 @@ wrote no error to the console: text is escaped, and the browser never had to ref
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from conftest import BRIDGE, BRIEFS, FERRY
+from conftest import BRIDGE, BRIEFS, FERRY, prepared
 from fake_library import FakeLibrary, serving
 from hostile import AWAY, HOSTILE
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from ingest.sync import ingest
 from kb import users as users_module
@@ -36,26 +35,10 @@ from kb.types import (
 )
 from kb.users import Users
 
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
 PATIENCE_MS = 30_000
 # What Gradio says of events that still ran when somebody left the page.
 LEAVING = ("AbortError: signal is aborted", "Connection errored out", "401 (Unauthorized)")
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -100,13 +83,13 @@ def visit(chromium: Browser) -> Iterator[Open]:
 
 
 @pytest.fixture(scope="module")
-def kb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KnowledgeBase]:
+def kb(tmp_path_factory: pytest.TempPathFactory, models: tuple[Path, ...]) -> Iterator[KnowledgeBase]:
     folder = tmp_path_factory.mktemp("tab")
     texts = folder / "texts"
     texts.mkdir()
     for name, text in (("bridge.md", BRIDGE), ("copy.md", BRIDGE), ("briefs.csv", BRIEFS)):
         (texts / name).write_text(text)
-    settings = Settings(kb=folder / "kb", embedder="hash", cache=folder / "cache")
+    settings = Settings(kb=folder / "kb", embedder="hash", cache=prepared(folder / "cache", models))
     with Store.open(settings.kb, settings, create=True) as store:
         assert not ingest([str(texts)], store).failed
     with KnowledgeBase.open(settings.kb, settings) as kb:
@@ -150,7 +133,7 @@ def test_an_editor_finds_opens_adds_removes_and_undoes(
     page.get_by_role("button", name="Library opens late").press("Enter")
     expect(page.locator(".document-page h2")).to_be_focused()
     expect(page.locator(".passages")).to_contain_text("90,000 euros a year")
-    assert page.url.endswith("/?document=brief-1#library")
+    expect(page).to_have_url(f"{address}/?document=brief-1#library")
     page = visit(address, "/?document=brief-1#library")  # the document has an address of its own
     expect(page.locator(".document-page h2")).to_have_text("Library opens late")
     page.get_by_role("button", name="Back to the list").click()

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 from test_batch import Oracle
-from test_browser import chromium  # noqa: F401  a fixture
 
 from kb.batch import run_batch
 from kb.types import Answer, Citation
@@ -37,7 +36,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def page(chromium: Browser, report: Path, request: pytest.FixtureRequest) -> Iterator[Page]:  # noqa: F811
+def page(chromium: Browser, report: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The report, opened; afterwards: nothing was requested but the file, and there was no error."""
     trouble: list[str] = []
     context = chromium.new_context(**getattr(request, "param", {}))

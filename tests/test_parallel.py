@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def spy(library: KnowledgeBase, monkeypatch: pytest.MonkeyPatch, meet: threading
         nothing = np.zeros(0)
         return [Marks(np.zeros((0, 2), np.int64), nothing, nothing) for _ in pages]
 
-    monkeypatch.setattr(library._reader, "read", read)
+    monkeypatch.setattr(library, "senses", replace(library.senses, read=read))
 
 
 def test_all_can_read_at_once(

@@ -199,7 +199,7 @@ def test_a_full_queue_says_so_at_once(fake: FakeLibrary, monkeypatch: pytest.Mon
             sent = http.post("/gradio_api/call/ask", json={"data": [COST, [], "", "", "", ""]})
             statuses.append(sent.status_code)
         assert statuses[-1] == 503
-        assert sent.elapsed.total_seconds() < 1
+        assert sent.elapsed.total_seconds() < 5  # at once, if the machine is busy too: the others wait
         assert "full" in sent.text.lower()
         gate.set()
 

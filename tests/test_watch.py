@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import command_environment
+from conftest import command_environment, hear_ctrl_c
 
 from ingest.watch import due, keep_in_step
 from kb.errors import Busy, KBError
@@ -106,6 +106,7 @@ def watching(news: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=hear_ctrl_c,
     )
     yield process
     process.kill()

@@ -21,7 +21,7 @@ import pytest
 from ingest import sync, worker
 from ingest.load import parse as parse_here
 from ingest.sync import ingest
-from ingest.worker import MIB, Limits, Worker, close_idle, parse
+from ingest.worker import MIB, SPENT, Limits, Worker, close_idle, parse
 from kb.errors import SourceError
 from kb.settings import Settings
 from kb.store import Store
@@ -40,6 +40,7 @@ def obey(data, *rest, **more):
     if word == "crash": os.kill(os.getpid(), signal.SIGSEGV)
     if word == "leave": os._exit(3)
     if word == "grow": parse(bytes(3_000_000_000), *rest, **more)
+    if word == "large": b"x" * 500_000_000
     if word == "recurse": raise RecursionError("too deep")
     if word == "lie":
         os.write(3, (5).to_bytes(8, "big") + b'{"a":')
@@ -131,6 +132,23 @@ def test_one_child_serves_file_after_file(obedient: Worker) -> None:
     process = obedient._process
     read(obedient, "two")
     assert obedient._process is process
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the memory of the parent too")
+def test_a_child_of_a_large_parent_serves_file_after_file(obedient: Worker) -> None:
+    large = b"x" * (SPENT + 50 * MIB)
+    read(obedient, "one")
+    process = obedient._process
+    assert len(large) > SPENT
+    assert process
+    read(obedient, "two")
+    assert obedient._process is process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell")
+def test_a_child_that_has_grown_is_not_used_again(obedient: Worker) -> None:
+    read(obedient, "large")
+    assert obedient._process is None
 
 
 ORPHAN = """
