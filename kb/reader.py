@@ -124,8 +124,8 @@ def _page_pieces(page: Page) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 class Reader:
     """Loads on first use; thread-safe.
 
-    ``fast``: in whole rows of 8-bit numbers, where the processor multiplies them. Half the time for a page,
-    and marks that are off by about 0.1 (log odds) instead of 0.04.
+    ``fast``: in whole rows of 8-bit numbers, where the processor multiplies them. A third of the time for a
+    page, and marks that are off by about 0.15 (log odds) instead of 0.04.
     """
 
     def __init__(self, cache: Path, *, fast: bool = False) -> None:
