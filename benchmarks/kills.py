@@ -72,6 +72,10 @@ def kill_often(folder: Path, *, kills: int, rows: int, suffix: str, seed: int) -
             for path in (*folder.glob(f"*{target.name}*"), notes):
                 path.unlink(missing_ok=True)
             before = 0
+    if not found["finished"]:  # on a slow machine: the last list is finished undisturbed
+        _run(source, target, notes, after=60)
+        found["finished"] += 1
+        found["identical"] += _same(target, whole)
     return dict(found)
 
 

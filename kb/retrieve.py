@@ -94,7 +94,8 @@ def _search(
             lexical.append(store.catalogue.match([w.text for w in query_words], POOL, allowed))
     keys = {key for ranking in (*dense, *lexical) for key, _ in ranking}
     weights = word_weights(store, query_words)
-    return _fuse(dense, lexical, store.catalogue.passages(keys), weights, limit), weights
+    stored = store.catalogue.passages(keys)
+    return _fuse(dense, lexical, stored, weights, limit, named=bool(preferred)), weights
 
 
 def _both(asked: Filters, preferred: Filters) -> Filters:
@@ -130,6 +131,8 @@ def _fuse(
     stored: dict[int, StoredPassage],
     weights: Weights,
     limit: int,
+    *,
+    named: bool,
 ) -> list[Hit]:
     # What the catalogue does not list as live (a version on its way in or out) never gets a rank.
     rankings = [[key for key, _ in ranking if key in stored] for ranking in (*dense, *lexical)]
@@ -146,7 +149,10 @@ def _fuse(
     kept = _without_copies(order, stored, limit, always)
     hits = []
     for rank, (key, copies) in enumerate(kept.items(), start=1):
-        passage, source = stored[key].passage, stored[key].source
+        # Of the very same words those are cited that stood there first, unless a source was asked for.
+        first = key if named else _first_of([key, *copies], stored)
+        passage, source = stored[first].passage, stored[first].source
+        others = (stored[copy].passage.document_id for copy in (key, *copies) if copy != first)
         stems = _stems(f"{source.title} {passage.section or ''} {passage.text}")
         hits.append(
             Hit(
@@ -156,10 +162,21 @@ def _fuse(
                 rank=rank,
                 dense=similarity.get(key),
                 lexical=weights.coverage(stems) if key in found else None,
-                copies=tuple(dict.fromkeys(copies)),
+                copies=tuple(dict.fromkeys(others)),
             )
         )
     return hits
+
+
+def _first_of(keys: Sequence[int], stored: dict[int, StoredPassage]) -> int:
+    """The one that was published first, of those with the text of the first of them."""
+    best = stored[keys[0]]
+    same = [key for key in keys if stored[key].passage.text == best.passage.text]
+    return (
+        min(same, key=lambda key: stored[key].source.published or "9999")
+        if best.source.published
+        else keys[0]
+    )
 
 
 @lru_cache(maxsize=2048)
@@ -169,12 +186,12 @@ def _stems(text: str) -> frozenset[str]:
 
 def _without_copies(
     order: Sequence[int], stored: dict[int, StoredPassage], limit: int, always: set[int]
-) -> dict[int, list[str]]:
+) -> dict[int, list[int]]:
     """The first ``limit`` and those to keep ``always``, but of passages that say the same only the first.
 
-    Each comes with the ids of the documents whose copies of it were left out.
+    Each comes with the copies of it that were left out.
     """
-    kept: dict[int, list[str]] = {}
+    kept: dict[int, list[int]] = {}
     seen: list[tuple[int, Wording]] = []
     for place, key in enumerate(order):
         if len(kept) >= limit and not always & set(order[place:]):
@@ -187,7 +204,7 @@ def _without_copies(
             kept[key] = []
             seen.append((key, found))
         else:
-            kept[first].append(stored[key].passage.document_id)
+            kept[first].append(key)
     return kept
 
 

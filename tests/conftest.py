@@ -205,14 +205,14 @@ def starter(starter_folder: Path) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def models() -> tuple[Path, ...]:
     """The packaged models as they are prepared for ONNX Runtime: files of the usual cache folder."""
-    from kb import minilm, reader
-    from kb.embed import cached_file
+    from kb import reader
+    from kb.embed import MiniLM
     from kb.settings import Settings
 
     usual = Settings().cache
-    minilm.cached_model(cached_file(usual), lambda: minilm.encoder_graph(minilm.read_weights()))
+    MiniLM(usual).embed(["prepared on first use"])
     for name in (reader.FILE_NAME, reader.JUDGE_FILE_NAME):
-        reader._exported(usual, name, False)
+        reader._exported(usual, name, True)
     return tuple(sorted(usual.glob("*.bin")))
 
 

@@ -149,6 +149,16 @@ def test_a_correction_is_shown_with_answers_too(kb: KnowledgeBase) -> None:
     assert Answer.from_dict(answer.to_dict()).citations == answer.citations
 
 
+def test_of_the_same_words_the_first_to_print_them_is_cited(kb: KnowledgeBase) -> None:
+    words = "The repair of the harbour bridge will cost 52 million euros."
+    for question in (words, "What will the repair of the bridge cost?"):
+        [hit] = [hit for hit in kb.search(question) if words in hit.passage.text]
+        assert (hit.passage.document_id, hit.copies) == ("cost-2.md", ("cost-3.md",))
+    asked_for = kb.search(f"The Harbour Post reported: {words}")
+    [hit] = [hit for hit in asked_for if words in hit.passage.text]
+    assert (hit.passage.document_id, hit.copies) == ("cost-3.md", ("cost-2.md",))
+
+
 # ------------------------------------------------------------------------------------- timeline
 
 
