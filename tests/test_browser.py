@@ -518,6 +518,7 @@ def test_where_nothing_can_be_kept_the_browser_keeps_the_ratings(visit: Open, tm
         with page.expect_download() as begun:
             page.get_by_role("button", name=phrases.FEEDBACK_SAVE).click()
         begun.value.save_as(tmp_path / "ratings.jsonl")
+        page.close()  # before its server is gone
     (case,) = read_cases(tmp_path / "ratings.jsonl")
     assert case.question == COST
     assert case.evidence
@@ -831,6 +832,8 @@ def test_a_list_is_handed_in_stopped_gone_on_with_and_taken_away(
         other.get_by_role("tab", name="Batch").click()
         expect(other.get_by_role("button", name="Start")).to_be_visible()
         assert "41 of 41" not in other.locator("#lists").inner_text()
+        for each in (page, other):
+            each.close()
 
 
 def taken(page: Page) -> str:
@@ -858,3 +861,4 @@ def test_what_documents_contain_is_shown_not_run(visit: Open) -> None:
         expect(page.locator("#q2 .question")).to_contain_text("<img src=https://example.org/x")
         assert page.locator(".desk img, .desk script, .desk iframe").count() == 0
         assert page.title() == "kbqa"
+        page.close()

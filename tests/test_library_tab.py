@@ -199,6 +199,7 @@ def test_a_reader_logs_in_looks_and_logs_out(
             expect(page.locator("[data-discard]")).to_have_count(0)
             page.get_by_role("button", name="Log out").click()
             expect(page.get_by_label("Password")).to_be_visible()
+            page.close()
     finally:
         users.path.unlink()
 
