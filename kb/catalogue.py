@@ -920,7 +920,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         elif "locked" in text or "busy" in text:
             cure = "another process is writing; try again when it has finished"
         elif any(word in text for word in ("malformed", "not a database", "corrupt", "vtable constructor")):
-            cure = "run `kbqa restore BACKUP --replace`, or ingest into a new folder"
+            cure = "restore a backup (`kbqa restore FILE --replace`), or ingest into a new folder"
         else:
             cure = "run the command with --debug for the details"
         raise StorageError(f"{path} cannot be used ({error})", cure) from error

@@ -260,7 +260,7 @@ def test_a_backup_takes_the_place_of_a_damaged_catalogue_which_is_kept(
     broken = path.read_bytes()
     asked = kbqa("ask", QUESTION, "--kb", folder)
     assert asked.returncode == 1
-    assert "run `kbqa restore BACKUP --replace`" in asked.stderr
+    assert "restore a backup (`kbqa restore FILE --replace`)" in asked.stderr
     refused = kbqa("restore", file, "--kb", folder)
     assert refused.returncode == 2
     assert "add --replace" in refused.stderr
