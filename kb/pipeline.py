@@ -91,7 +91,7 @@ class KnowledgeBase:
         self._publishers: tuple[int, list[str]] = (-1, [])
         self._corrections: tuple[int, dict[str, str | None]] = (-1, {})
         self._facts: tuple[int, dict[str, Any]] = (-1, {})
-        self._holdings: tuple[int, list[Holding]] = (-1, [])
+        self._holdings: tuple[tuple[int, date], list[Holding]] = ((-1, date.min), [])
 
     @classmethod
     def open(
@@ -414,9 +414,9 @@ class KnowledgeBase:
 
     def holdings(self) -> list[Holding]:
         """All documents by id, each with what is odd about it."""
-        generation = self.store.catalogue.generation()
-        if self._holdings[0] != generation:
-            self._holdings = (generation, holdings(self.documents(), date.today()))
+        known = (self.store.catalogue.generation(), date.today())  # what lies ahead today may not tomorrow
+        if self._holdings[0] != known:
+            self._holdings = (known, holdings(self.documents(), known[1]))
         return self._holdings[1]
 
     def remove(self, document_ids: Sequence[str]) -> int:
