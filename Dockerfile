@@ -16,7 +16,8 @@ RUN pip install --no-cache-dir -c constraints.txt '.[mcp,postgresql]' \
 
 USER kbqa
 WORKDIR /data
-ENV KBQA_KB=/data/kb KBQA_CACHE=/data/cache KBQA_HOST=0.0.0.0 KBQA_PORT=7860 PYTHONUNBUFFERED=1
+ENV KBQA_KB=/data/kb KBQA_CACHE=/data/cache KBQA_HOST=0.0.0.0 KBQA_PORT=7860 PYTHONUNBUFFERED=1 \
+    GRADIO_TEMP_DIR=/data/uploads
 VOLUME /data
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", \

@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from ingest.fetch import Fetcher, Page
-from ingest.load import OLD_OFFICE, SUFFIXES, Loaded, Options, content_hash, is_supported
+from ingest.load import (
+    OLD_OFFICE,
+    SUFFIXES,
+    Loaded,
+    Options,
+    content_hash,
+    is_supported,
+    scan,
+    unrecognised_hash,
+)
 from ingest.split import split
 from ingest.worker import parse, stop_busy
 from kb.errors import NotADocument, SourceError, UsageError
@@ -290,11 +299,16 @@ class _Run:
             future.set_exception(error)
             return "", future
         digest = content_hash(page.data, self._options.columns)
-        if self._store.catalogue.origin_hash(item.origin) != digest:
+        if not self._is_known(item.origin, digest):
             return digest, self._parsers.submit(_parse, page, item, self._options)
         self._tally.unchanged += len(self._store.catalogue.documents_of(item.origin))
         future.set_result(Loaded(()))
         return digest, future
+
+    def _is_known(self, origin: str, digest: str) -> bool:
+        """Whether the origin was read as it is; without its scanned pages only as long as they cannot be."""
+        known = self._store.catalogue.origin_hash(origin)
+        return known == digest or (known == unrecognised_hash(digest) and not scan.is_possible())
 
     def _settle(self, item: Item, digest: str, loading: Future[Loaded]) -> tuple[Item, list[Item]]:
         """The item itself, and those that it leads to."""
@@ -310,6 +324,7 @@ class _Run:
             documents = tuple(
                 (document, self._split(document)) for document in self._named(loaded.documents, item)
             )
+            digest = unrecognised_hash(digest) if loaded.unrecognised else digest
             self._waiting.append((item, digest, documents))
         if sum(len(passages) for _, _, pairs in self._waiting for _, passages in pairs) >= BATCH_PASSAGES:
             self.flush()

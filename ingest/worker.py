@@ -109,7 +109,8 @@ class Worker:
             kind = NotADocument if answer["passed_over"] else SourceError
             raise kind(answer["error"], answer["cure"])
         failures = tuple(Failure(**failure) for failure in answer["failures"])
-        return Loaded(tuple(map(_document, answer["documents"])), failures, tuple(answer["links"]))
+        documents = tuple(map(_document, answer["documents"]))
+        return Loaded(documents, failures, tuple(answer["links"]), bool(answer["unrecognised"]))
 
     def kill(self) -> None:
         """Kill the child, also while another thread waits for its answer."""
@@ -291,6 +292,7 @@ def _answer(data: bytes, asked: dict[str, Any]) -> dict[str, Any]:
         "documents": [document.to_dict() for document in loaded.documents],
         "failures": [asdict(failure) for failure in loaded.failures],
         "links": loaded.links,
+        "unrecognised": loaded.unrecognised,
     }
 
 

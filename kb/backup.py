@@ -6,12 +6,15 @@ embedding, when it is restored.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from kb.catalogue import Catalogue
 from kb.errors import UsageError
 from kb.settings import Settings
 from kb.store import Store, create_folder, lock
+
+log = logging.getLogger(__name__)
 
 
 def back_up(store: Store, target: Path) -> int:
@@ -53,7 +56,11 @@ def restore(source: Path, settings: Settings, *, replace: bool = False) -> int:
         with lock(folder, wait_s=10):
             # From here on the index is built anew by whoever writes next, should this run be killed.
             Store.forget_vectors(folder)
-            backup.restore_to(folder)
+            if damaged := backup.restore_to(folder):
+                log.warning(
+                    "the catalogue could not be read and is kept as %s; restart a web app that has it open",
+                    damaged,
+                )
     finally:
         backup.close()
     with Store.open(folder, settings) as store, store.writer(wait_s=10):

@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import reduce
+from functools import cache, reduce
 from itertools import islice
 from operator import add
 from pathlib import Path
@@ -44,7 +44,6 @@ from kb.outputs import (
     with_sources,
     writing,
 )
-from kb.reader import weights_digest
 from kb.tables import READS, TEXT_COLUMNS, Mode, Row, Table, digest, read_table
 from kb.types import Answer, CheckReport, DocumentSummary, Failure, Filters, Turn, Usage
 
@@ -109,9 +108,10 @@ class BatchPlan:
     """What a run would do with the ``rows`` of a list.
 
     ``faulty`` ones are errors in the list, ``done`` ones are there from an earlier run, ``stale`` ones too,
-    but the knowledge base or the settings changed since. ``each`` is how many seconds go by for a row when
-    ``workers`` are at work, as ``sampled`` rows took them. ``usage`` is about what the rows that are left
-    will take of a chat model, seen from ``tried``, which the sampled rows took; ``None`` if none was asked.
+    but the knowledge base, the settings or kbqa changed since. ``each`` is how many seconds go by for a row
+    when ``workers`` are at work, as ``sampled`` rows took them. ``usage`` is about what the rows that are
+    left will take of a chat model, seen from ``tried``, which the sampled rows took; ``None`` if none was
+    asked.
     """
 
     rows: int
@@ -278,8 +278,15 @@ def _asked_of(
     # Another knowledge base may have the same generation: the folder and what it holds tell them apart.
     folder = info.get("folder")
     identity = [folder and str(Path(folder).resolve()), info.get("documents"), info.get("passages")]
-    version = [__version__, weights_digest()]
-    return receipt, digest([identity, receipt.generation, receipt.embedder, version, receipt.settings])
+    version = [__version__, answering_model()]
+    return receipt, digest([identity, receipt.generation, receipt.embedder, *version, receipt.settings])
+
+
+@cache
+def answering_model() -> str:
+    """A hash of the weights that are shipped: with others, the same release answers otherwise."""
+    found = (p for p in sorted(Path(__file__).parent.iterdir()) if p.suffix in (".safetensors", ".json"))
+    return digest([(path.name, file_hash(path)) for path in found])
 
 
 # --- the request -------------------------------------------------------------------------------------
@@ -314,7 +321,8 @@ def _count(table: Table, journal: Journal) -> tuple[int, int, int]:
 def _say_what_is_resumed(resumed: int, sound: int, stale: int) -> None:
     if stale:
         _log.warning(
-            "%d rows of an earlier run are asked again, since the knowledge base or the settings changed",
+            "%d rows of an earlier run are asked again, since the knowledge base, the settings or kbqa itself"
+            " changed",
             stale,
         )
     if resumed:

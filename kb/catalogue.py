@@ -265,20 +265,21 @@ class Catalogue:
                 copy.close()
                 draft.unlink(missing_ok=True)
 
-    def restore_to(self, folder: Path) -> None:
+    def restore_to(self, folder: Path) -> Path | None:
         """Put this state in the place of the catalogue in ``folder``, in one step for its readers.
 
-        Its generation moves on from either, so that readers notice.
+        Its generation moves on from either, so that readers notice. One that cannot be read is set aside:
+        says where it is then, and those who have it open do not notice.
         """
         path = folder / FILE_NAME
-        before = 0
+        before, aside = 0, None
         if Catalogue.exists(folder):
             try:
                 old = Catalogue.open_file(path)
                 before = old.generation()
                 old.close()
             except StorageError:
-                _set_aside(path)  # a damaged one is what a backup is for
+                aside = _set_aside(path)  # a damaged one is what a backup is for
         with storage_errors(path):
             draft = folder / f"{FILE_NAME}.new"
             self.copy_to(draft)
@@ -299,7 +300,7 @@ class Catalogue:
                 changed.execute("PRAGMA journal_mode = WAL")
                 changed.close()
                 draft.replace(path)
-                return
+                return aside
             there = sqlite3.connect(path, timeout=30)
             try:
                 changed.backup(there)
@@ -307,6 +308,7 @@ class Catalogue:
                 there.close()
                 changed.close()
                 draft.unlink()
+        return aside
 
     def close(self) -> None:
         with self._lock:
@@ -888,11 +890,15 @@ class Catalogue:
                 raise
 
 
-def _set_aside(path: Path) -> None:
+def _set_aside(path: Path) -> Path:
     """Rename a catalogue that cannot be read, with its log, so that somebody may still look at it."""
+    aside = path.with_name(f"{path.name}.damaged")
     for end in ("", "-wal", "-shm"):
+        kept = aside.with_name(aside.name + end)
+        kept.unlink(missing_ok=True)  # the log of one that was set aside before is not the log of this one
         with suppress(FileNotFoundError):
-            path.with_name(path.name + end).replace(path.with_name(f"{path.name}.damaged{end}"))
+            path.with_name(path.name + end).replace(kept)
+    return aside
 
 
 _UPGRADES: dict[int, Callable[[Catalogue, Statements], None]] = {1: Catalogue._upgrade_to_2}
@@ -914,7 +920,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         elif "locked" in text or "busy" in text:
             cure = "another process is writing; try again when it has finished"
         elif any(word in text for word in ("malformed", "not a database", "corrupt", "vtable constructor")):
-            cure = "restore the folder from a backup, or ingest into a new one"
+            cure = "restore a backup (`kbqa restore FILE --replace`), or ingest into a new folder"
         else:
             cure = "run the command with --debug for the details"
         raise StorageError(f"{path} cannot be used ({error})", cure) from error

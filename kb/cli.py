@@ -898,7 +898,8 @@ def _plan_text(plan: BatchPlan) -> str:
     if plan.done:
         lines.append(f"{plan.done} are there from an earlier run, and would not be done again.")
     if plan.stale:
-        lines.append(f"{plan.stale} of an earlier run, since the knowledge base or the settings changed.")
+        why = "the knowledge base, the settings or kbqa changed"
+        lines.append(f"{plan.stale} of an earlier run, since {why}.")
     if plan.left:
         tried = _many(plan.sampled, "row")
         lines.append(

@@ -66,7 +66,7 @@ def _is_damaged(findings: Iterator[Finding]) -> bool:
 
 def _catalogue(store: Store) -> Iterator[Finding]:
     for fault in store.catalogue.faults():
-        yield Finding(True, f"the catalogue is damaged ({fault})", "restore it: kbqa restore BACKUP")
+        yield Finding(True, f"the catalogue is damaged ({fault})", "run kbqa restore BACKUP --replace")
 
 
 def _words(store: Store) -> Iterator[Finding]:

@@ -30,6 +30,8 @@ from kb.types import Answer, Citation, Document, DocumentSummary, Filters, Hit, 
 PUBLIC_NAME = "queries.jsonl"  # what the question list of a public set is called, in the folder of the set
 ANSWERS = ("expected_answer", "expected answer", "answer", "answers")
 DOCUMENTS = ("expected_document", "expected document", "document", "doc_id")
+JUDGED = "judged"
+"""The column that the ratings of visitors have, and no other question set."""
 QUOTES = ("expected_quote", "expected quote", "quote")
 BINS = 10
 SAME_WORDS = 0.5  # of the shorter of two quotes, to quote the same thing
@@ -194,10 +196,27 @@ def read_cases(path: Path) -> list[Case]:
             f"{path.name} does not say what is expected (its columns: {', '.join(table.columns[:12])})",
             "add expected_answer, expected_document, expected_quote or answerable",
         )
-    cases = [_case(row, path) for row in table.rows()]
+    rows = _last_words(table.rows()) if column(table.columns, JUDGED) else table.rows()
+    cases = [_case(row, path) for row in rows]
     if not cases:
         raise SourceError(f"{path.name} holds no question", "write one on each row")
     return cases
+
+
+def _last_words(rows: Iterable[Row]) -> Iterable[Row]:
+    """Of what visitors said of one question the last; without a line that a killed run left half written."""
+    last: dict[str, Row] = {}
+    for row in rows:
+        if JUDGED in row.cells or not _is_torn(row):
+            last.pop(row.id, None)
+            last[row.id] = row
+    return last.values()
+
+
+def _is_torn(row: Row) -> bool:
+    """Whether it is the beginning of a line of ratings, and not a line that somebody wrote amiss."""
+    begins = row.text[:8] == '{"id": "'[: len(row.text)]
+    return row.error is not None and begins and not row.text.endswith("}")
 
 
 def _case(row: Row, path: Path) -> Case:

@@ -44,6 +44,7 @@ _QUERY_LONGEST = 150  # characters
 _TURNS = 6  # messages of the conversation that the model sees, and the characters of each
 _TURN_LONGEST = 500
 _REPLY_TOKENS = 500  # to be kept for what the model writes
+_MARK_OF_SIZE = "0" * 8  # in the place of the real one, where only the length of a prompt is asked for
 _NOTHING = "The passages do not say."
 
 # ----------------------------------------------------------------------------------------- the prompt
@@ -104,13 +105,16 @@ def prompt(question: str, hits: Sequence[Hit], *, searching: bool = False) -> Me
     The tag around a passage is made from what stands inside, so that no document can close it.
     """
     mark = hashlib.sha256("\n".join(hit.passage.text for hit in hits).encode()).hexdigest()[:8]
-    parts = []
-    for n, hit in enumerate(hits, start=1):
-        known = (hit.source.title, hit.source.publisher, hit.source.published, hit.passage.section)
-        about = json.dumps(" | ".join(part for part in known if part), ensure_ascii=False)
-        parts.append(f"<passage-{mark} number={n} from={about}>\n{hit.passage.text}\n</passage-{mark}>")
+    parts = [_shown(hit, n, mark) for n, hit in enumerate(hits, start=1)]
     rules = _RULES + (_MAY_SEARCH if searching else "")
     return [("system", rules), ("human", "\n\n".join([*parts, f"Question: {question}"]))]
+
+
+def _shown(hit: Hit, n: int, mark: str) -> str:
+    """Passage number ``n`` as the model sees it."""
+    known = (hit.source.title, hit.source.publisher, hit.source.published, hit.passage.section)
+    about = json.dumps(" | ".join(part for part in known if part), ensure_ascii=False)
+    return f"<passage-{mark} number={n} from={about}>\n{hit.passage.text}\n</passage-{mark}>"
 
 
 def _gives_orders(hit: Hit) -> bool:
@@ -123,14 +127,25 @@ def screened(hits: Sequence[Hit]) -> tuple[str, ...]:
     return (f"Not handed to the chat model, since it gives orders to programs: {named}.",) if named else ()
 
 
-def offered(hits: Sequence[Hit], tokens: int, count: Callable[[str], int], most: int = PASSAGES) -> list[Hit]:
-    """The first hits that fit into so many tokens, as ``count`` has them; none that speaks to a machine."""
-    room = tokens - count(_RULES + _MAY_SEARCH)
+def offered(
+    hits: Sequence[Hit],
+    tokens: int,
+    count: Callable[[str], int],
+    most: int = PASSAGES,
+    *,
+    question: str = "",
+    given: Sequence[Hit] = (),
+) -> list[Hit]:
+    """The first hits that fit into a prompt of so many tokens, as ``count`` has them, beside those ``given``.
+
+    None that speaks to a machine. Of the first prompt the first one is, whether it fits or not.
+    """
+    room = tokens - sum(count(text) for _, text in prompt(question, given, searching=True))
     kept: list[Hit] = []
     fit = [hit for hit in hits if not _gives_orders(hit)]
     for hit in fit[:most]:
-        room -= count("".join(text for _, text in prompt("", [hit])[1:]))
-        if kept and room < 0:
+        room -= count(_shown(hit, len(given) + len(kept) + 1, _MARK_OF_SIZE))
+        if room < 0 and (kept or given):
             break
         kept.append(hit)
     return kept
@@ -411,10 +426,10 @@ def answers(
         if not find or not queries:
             answer = _final(found, written, model.name, withhold)
             break
-        looked, more = _look_further(find, queries, given, tokens - size, model.tokens)
+        looked, more = _look_further(find, queries, given)
         steps += looked
         found = replace(found, notices=(*found.notices, *screened(more)))
-        added = offered(more, tokens - size, model.tokens, len(more))
+        added = offered(more, tokens, model.tokens, len(more), question=question, given=given)
         given += added
         search = search if added else None  # there is nothing else: answer from what there is
         if stream:
@@ -443,9 +458,7 @@ def _write(task: _Task, given: Sequence[Hit], *, searching: bool) -> Generator[A
     return _Draft(reply, weighed)
 
 
-def _look_further(
-    find: Find, queries: Sequence[str], given: Sequence[Hit], room: int, count: Callable[[str], int]
-) -> tuple[list[Step], list[Hit]]:
+def _look_further(find: Find, queries: Sequence[str], given: Sequence[Hit]) -> tuple[list[Step], list[Hit]]:
     """What was searched for, and the passages that the model has not seen yet, a few of each search."""
     steps: list[Step] = []
     more: list[Hit] = []
@@ -454,7 +467,7 @@ def _look_further(
         hits = [hit for hit in find(query) if hit.passage not in seen]
         steps.append(Step("search", query, places(hits)))
         more += hits[:FURTHER]
-    return steps, more if room > 0 else []
+    return steps, more
 
 
 def places(hits: Sequence[Hit]) -> tuple[Found, ...]:

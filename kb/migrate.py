@@ -15,7 +15,7 @@ from kb.errors import StorageError, UsageError
 from kb.settings import Settings
 from kb.store import Store
 
-_OWN = ("schema", "generation", "collection", "collection.new")
+_OWN = ("schema", "generation", "edition", "collection", "collection.new")
 """What a catalogue notes of itself, not of its documents."""
 
 

@@ -420,9 +420,9 @@ class KnowledgeBase:
 
     def holdings(self) -> list[Holding]:
         """All documents by id, each with what is odd about it."""
-        seen = (self.store.catalogue.generation(), date.today())  # a date in the future is odd only till then
-        if self._holdings[0] != seen:
-            self._holdings = (seen, holdings(self.documents(), seen[1]))
+        known = (self.store.catalogue.generation(), date.today())  # what lies ahead today may not tomorrow
+        if self._holdings[0] != known:
+            self._holdings = (known, holdings(self.documents(), known[1]))
         return self._holdings[1]
 
     def remove(self, document_ids: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ import sqlite3
 import tempfile
 import threading
 import time
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -181,6 +182,14 @@ class PostgresCatalogue(Catalogue):
             yield
         finally:
             connection.close()
+
+    def _advance(self, connection: Statements) -> None:
+        super()._advance(connection)
+        # Unlike the generation it is never the same again, here or in another database.
+        connection.execute(
+            "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            ("edition", uuid.uuid4().hex),
+        )
 
     # Full text
 

@@ -6,10 +6,11 @@ may simply be newer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Sequence, Set
 
 from kb.extract import Candidate
-from kb.text import Wording, content_words, stem, wording
+from kb.text import Wording, content_words, stem, wording, words
 from kb.types import Difference, Value
 
 
@@ -77,40 +78,33 @@ def differences(values: Sequence[tuple[str, Candidate]]) -> tuple[Difference, ..
 
 def _same_but_for_value(one: tuple[Candidate, str], other: tuple[Candidate, str]) -> bool:
     """Whether two sentences speak of the same things; figures, names and "first" all have to agree."""
-    mine, theirs = (_rest(candidate.text, said) for candidate, said in (one, other))
-    opens, also = (_opening(candidate.text, said) for candidate, said in (one, other))
-    # A name cannot be told from another word where it opens a sentence: "Meta spent …", "Google spent …".
-    if opens and also and opens not in theirs and also not in mine:
-        return False
-    apart = mine ^ theirs
-    named = {word for word in apart if not word.islower() and stem(word.lower()) not in apart}
-    told = named | (apart & _ORDER)  # but for a name here that is the opening word there
-    opens, also = (_opening(candidate.text, said) for candidate, said in (one, other))
-    # A name cannot be told from another word where it opens a sentence: "Meta spent …", "Google spent …".
-    if opens and also and opens not in theirs and also not in mine:
-        return False
-    apart = mine ^ theirs
-    told = {word for word in apart if not word.islower() or word in _ORDER} - {
-        word
-        for word in apart
-        if stem(word.lower()) in apart  # a name here, the opening of the other
-    }
+    near = (word for candidate, _ in (one, other) for word in words(candidate.hit.passage.text))
+    common = _OPENERS.union(word.stem for word in near if word.text.islower())
+    mine, theirs = (_rest(candidate.text, said, common) for candidate, said in (one, other))
+    told = {word for word in mine ^ theirs if not word.islower() or word in _ORDER}
     return not told and len(mine & theirs) >= _SAME_THING * len(mine | theirs)
 
 
-def _rest(text: str, said: str) -> set[str]:
-    """The words of a sentence without its value: stems, but names and figures as they stand."""
+def _rest(text: str, said: str, common: Set[str]) -> set[str]:
+    """The words of a sentence without its value: stems, but names and figures as they stand.
+
+    The word that opens a sentence has a capital whatever it is. It counts as a name unless its stem is one of
+    the ``common`` ones: that two cities differ must not be told as one city that has changed.
+    """
     start = text.find(said)
     before = text[:start] if start >= 0 else text
     left = content_words(f"{before} {text[start + len(said) :] if start >= 0 else ''}")
-    return {w.stem if w.start == 0 or w.text.islower() else w.text for w in left}
-
-
-def _opening(text: str, said: str) -> str:
-    """The word that a sentence opens with, as a stem; none if it says little, or is of the value."""
-    first = next(iter(content_words(text)), None)
-    return first.stem if first and first.start == 0 and not text.startswith(said) else ""
+    opening = next((word.start for word in words(before)), -1)
+    return {
+        word.stem
+        if word.text.islower() or (word.start == opening and word.stem in common)
+        else _POSSESSIVE.sub("", word.text)
+        for word in left
+    }
 
 
 _SAME_THING = 0.5  # of the words of two sentences, those that both have
+_POSSESSIVE = re.compile(r"['\u2019]s$")
 _ORDER = frozenset(map(stem, "first second third fourth fifth last next early late".split()))
+_OPENERS = _ORDER.union(map(stem, "however meanwhile yesterday today officials experts critics".split()))
+"""Words that open sentences of the news and are no names."""

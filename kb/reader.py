@@ -174,16 +174,6 @@ def marks(given: Pieces, places: NDArray[np.floating]) -> Marks:
 # -------------------------------------------------------------------------------------- its weights
 
 
-@lru_cache(maxsize=1)
-def weights_digest() -> str:
-    """What tells the fitted weights that answers depend on from those of another version."""
-    names = (FILE_NAME, JUDGE_FILE_NAME, "extract.json", "weigh.json")
-    whole = hashlib.sha256()
-    for name in names:
-        whole.update(hashlib.sha256(Path(__file__).with_name(name).read_bytes()).digest())
-    return whole.hexdigest()
-
-
 def _exported(cache: Path, name: str, fast: bool) -> bytes:
     data = Path(__file__).with_name(name).read_bytes()
     rounding = minilm.fast_rounding(cache) if fast else "blocks"

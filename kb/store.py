@@ -27,7 +27,7 @@ from kb.embed import Embedder, load_embedder
 from kb.errors import Busy, EmbedderMismatch, KBError, NoKnowledgeBase, StorageError
 from kb.settings import Settings
 from kb.types import Document, Passage
-from kb.vectors import COMPLETE_NAME, FOLDER_NAME, Kept, ReadOnlyIndex, ServedIndex, VectorIndex
+from kb.vectors import COMPLETE_NAME, FOLDER_NAME, Kept, LocalIndex, ReadOnlyIndex, ServedIndex, VectorIndex
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,8 @@ class Store:
         vectors: VectorIndex
         if settings.vectors:
             vectors = ServedIndex(settings.vectors, catalogue, embedder=embedder.name, dimension=dimension)
+        elif os.access(folder, os.W_OK) and settings.catalogue:
+            vectors = LocalIndex(index, catalogue, embedder=embedder.name, dimension=dimension)
         elif os.access(folder, os.W_OK):
             vectors = VectorIndex(index, embedder=embedder.name, dimension=dimension)
         else:
@@ -121,6 +123,7 @@ class Store:
                 writer.rebuild_vectors()
             writer.heal()
             yield writer
+            self.vectors.seen(self.catalogue.generation())
 
     @contextmanager
     def _right_to_write(self, wait_s: float) -> Iterator[None]:

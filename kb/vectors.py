@@ -14,6 +14,7 @@ the old one.
 from __future__ import annotations
 
 import itertools
+import logging
 import shutil
 import threading
 import time
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
 
+log = logging.getLogger(__name__)
+
 Batches = Iterable[tuple[Sequence[int], NDArray[np.float32]]]
 """Keys with their vectors of length 1, shape (keys, dimension), batch by batch."""
 
 FOLDER_NAME = "chroma"
 COMPLETE_NAME = "complete"
+EDITION_NAME = "edition"
 COLLECTION = "passages"
 _BATCH = 2000  # Chroma refuses more than about 5,400 rows in one call.
 _SEARCHED = 1200
@@ -265,6 +269,70 @@ class ReadOnlyIndex(VectorIndex):
 
     def close(self) -> None:
         self._loaded = None
+
+
+class Shared(Protocol):
+    """A catalogue on a server; its ``edition`` in ``meta`` is another after every change."""
+
+    def meta(self) -> dict[str, str]: ...
+
+    def every_vector(self) -> Batches: ...
+
+
+class LocalIndex(VectorIndex):
+    """An embedded index of a catalogue on a server, which other machines and folders write to as well.
+
+    The folder notes the edition of the catalogue that it holds. While it holds another one, of which it
+    missed changes or which is of another database, the catalogue's own vectors are searched, and the next
+    writer here builds the index anew.
+    """
+
+    def __init__(self, folder: Path, catalogue: Shared, *, embedder: str, dimension: int) -> None:
+        super().__init__(folder, embedder=embedder, dimension=dimension)
+        self._catalogue = catalogue
+        self._exact = ReadOnlyIndex(folder, catalogue.every_vector, embedder=embedder, dimension=dimension)
+        self._current: int | None = None  # the generation that it was found to hold
+        self._told: str | None = None  # the edition that it was said to lack
+
+    def nearest(self, vector: NDArray[np.float32], limit: int, *, generation: int) -> list[tuple[int, float]]:
+        with self._lock:
+            if self._current != generation and not self._is_current():
+                return self._exact.nearest(vector, limit, generation=generation)
+            self._current = generation
+            self._exact.close()
+            return super().nearest(vector, limit, generation=generation)
+
+    def _is_current(self) -> bool:
+        """Whether it holds all of the catalogue; a writer on this machine is given the time to note it."""
+        for pause in (*_PAUSES[:3], 0.0):
+            if self.is_complete():
+                return True
+            edition = self._edition()
+            if edition == self._told:
+                return False
+            time.sleep(pause)
+        self._told = edition
+        log.warning(
+            "the vector index in %s lacks what was written from elsewhere: until the next `kbqa ingest` or"
+            " `kbqa doctor --repair` here every vector is compared, which is slower; a Chroma server"
+            " (setting vectors) serves all machines",
+            self.folder,
+        )
+        return False
+
+    def is_complete(self) -> bool:
+        try:
+            noted = (self.folder / EDITION_NAME).read_text()
+        except FileNotFoundError:
+            return False
+        return super().is_complete() and noted == self._edition()
+
+    def seen(self, generation: int) -> None:
+        super().seen(generation)
+        (self.folder / EDITION_NAME).write_text(self._edition())
+
+    def _edition(self) -> str:
+        return self._catalogue.meta().get("edition", "")
 
 
 class Notes(Protocol):

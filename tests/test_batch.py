@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, command_environment
 
+from kb import batch
 from kb.batch import BatchReport, plan_batch, run_batch
 from kb.errors import ModelError, SourceError, UsageError
 from kb.journal import journal_path
@@ -464,12 +465,29 @@ def test_changed_settings_are_asked_again(tmp_path: Path) -> None:
     assert report.resumed == 0
 
 
-def test_other_weights_are_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_other_weights_are_asked_again_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     source, target = questions(tmp_path, 3), tmp_path / "a.jsonl"
     with pytest.raises(KeyboardInterrupt):
         run_batch(Oracle(stop_after=2), source, target)
-    monkeypatch.setattr("kb.batch.weights_digest", lambda: "those of another version")
-    assert run_batch(Oracle(), source, target).resumed == 0
+    monkeypatch.setattr(batch, "answering_model", lambda: "of the next release")
+    report = run_batch(Oracle(), source, target)
+    assert report.resumed == 0
+    assert "2 rows of an earlier run are asked again" in caplog.text
+    assert "kbqa itself" in caplog.text
+
+
+def test_the_weights_are_known_by_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = batch.answering_model()
+    assert shipped == batch.answering_model()
+    for file in Path(batch.__file__).parent.glob("*.json"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setattr(batch, "__file__", str(tmp_path / "batch.py"))
+    before = batch.answering_model.__wrapped__()
+    with (tmp_path / "extract.json").open("a") as file:
+        file.write("\n")
+    assert batch.answering_model.__wrapped__() not in (before, shipped)
 
 
 def test_an_edited_list_keeps_what_was_answered(tmp_path: Path) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import fields
 from fnmatch import fnmatch
+from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 
 from kb.cli import cli
 from kb.settings import Settings
+from kb.users import Users
+from kb.web.gate import Gate
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {field.name for field in fields(Settings)}
@@ -97,3 +101,32 @@ def test_only_this_machine_reaches_what_is_published() -> None:
     assert all(port.startswith("127.0.0.1:") for port in app["ports"])
     assert "ports" not in chroma
     assert chroma["profiles"] == ["chroma"]
+
+
+def test_a_proxy_on_this_machine_comes_from_the_gateway_that_is_named() -> None:
+    text = (ROOT / "compose.yaml").read_text()
+    [network] = yaml.safe_load(text)["networks"]["default"]["ipam"]["config"]
+    assert ip_address(network["gateway"]) in ip_network(network["subnet"])
+    named = re.findall(r"KBQA_PROXY=(\S+)", text)
+    assert named == [network["gateway"]]
+    scope: dict[str, Any] = {
+        "client": (network["gateway"], 1234),  # what a published port makes of a client on the host
+        "headers": [(b"x-forwarded-for", b"203.0.113.7"), (b"x-forwarded-proto", b"https")],
+    }
+    settings = Settings(kb=ROOT / "nowhere", host="0.0.0.0", proxy=named[0])
+    gate = Gate(cast("Any", None), settings, Users(ROOT / "nowhere"))
+    assert gate._know_client(scope) == "203.0.113.7"
+    assert scope["scheme"] == "https"
+
+
+def test_what_visitors_send_does_not_fill_the_memory(tmp_path: Path) -> None:
+    app = services()["app"]
+    assert app["read_only"]
+    assert all(re.search(r":size=\d+m$", place) for place in app["tmpfs"])
+    (volume,) = [place.split(":")[1] for place in app["volumes"]]
+    told = dict(pair.split("=") for kind, rest in instructions() if kind == "ENV" for pair in rest.split())
+    assert told["GRADIO_TEMP_DIR"].startswith(f"{volume}/")
+    code = "from gradio.utils import get_upload_folder; print(get_upload_folder())"
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == str(tmp_path), "it is where Gradio puts them"

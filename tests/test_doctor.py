@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Command
 
 from ingest.sync import ingest
 from kb.backup import back_up, restore
@@ -201,22 +202,6 @@ def test_restoring_over_a_library_needs_a_word_and_is_seen_by_its_readers(
         assert "new.txt" not in {document.id for document in reader.documents()}
 
 
-def test_a_backup_takes_the_place_of_a_damaged_catalogue_which_is_kept(folder: Path, tmp_path: Path) -> None:
-    before, file = answer(folder), tmp_path / "library.backup"
-    with Store.open(folder, settings(folder)) as store:
-        back_up(store, file)
-    damaged = b"This is no database. " * 1000
-    (folder / FILE_NAME).write_bytes(damaged)
-    for end in ("-wal", "-shm"):
-        (folder / f"{FILE_NAME}{end}").unlink(missing_ok=True)
-    with pytest.raises(StorageError, match="cannot be used"):
-        answer(folder)
-    restore(file, settings(folder), replace=True)
-    assert answer(folder) == before
-    assert (folder / f"{FILE_NAME}.damaged").read_bytes() == damaged
-    assert health(folder).findings == ()
-
-
 def test_a_backup_of_a_library_at_work_is_of_one_moment(folder: Path, tmp_path: Path) -> None:
     stop = threading.Event()
 
@@ -256,3 +241,37 @@ def test_what_is_no_backup_is_refused(tmp_path: Path, folder: Path) -> None:
         with pytest.raises(KBError):
             restore(source, settings(folder), replace=True)
     assert answer(folder) == before
+
+
+@pytest.mark.parametrize("damage", ["no database", "truncated", "flipped"])
+def test_a_backup_takes_the_place_of_a_damaged_catalogue_which_is_kept(
+    folder: Path, tmp_path: Path, kbqa: Command, damage: str
+) -> None:
+    before, path, file = answer(folder), folder / FILE_NAME, tmp_path / "library.backup"
+    done = kbqa("backup", file, "--kb", folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith(f"documents backed up to {file}.\n")
+
+    if damage == "flipped":
+        flip(path)
+    else:
+        path.write_bytes(path.read_bytes()[:5000] if damage == "truncated" else b"nothing" * 99)
+    path.with_name(f"{FILE_NAME}.damaged-wal").write_bytes(b"of one that was set aside long ago")
+    broken = path.read_bytes()
+    asked = kbqa("ask", QUESTION, "--kb", folder)
+    assert asked.returncode == 1
+    assert "restore a backup (`kbqa restore FILE --replace`)" in asked.stderr
+    refused = kbqa("restore", file, "--kb", folder)
+    assert refused.returncode == 2
+    assert "add --replace" in refused.stderr
+    assert path.read_bytes() == broken
+
+    done = kbqa("restore", file, "--replace", "--kb", folder)
+    aside = path.with_name(f"{FILE_NAME}.damaged")
+    assert done.returncode == 0
+    assert done.stdout.endswith(f"documents restored to {folder}.\n")
+    assert f"The catalogue could not be read and is kept as {aside}" in done.stderr
+    assert aside.read_bytes() == broken
+    assert b"long ago" not in b"".join(p.read_bytes() for p in folder.glob(f"{FILE_NAME}.damaged-*"))
+    assert answer(folder) == before
+    assert kbqa("doctor", "--kb", folder).stdout == "The knowledge base is sound.\n"

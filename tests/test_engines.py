@@ -120,6 +120,58 @@ def test_a_lost_vector_index_is_built_again(place: Place, catalogue: str, vector
         assert hits(store, "harbour report") == before
 
 
+def test_an_index_that_missed_changes_from_another_folder_is_noticed(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = place("postgresql", "embedded")
+    there = replace(here, kb=tmp_path / "there")
+    a = change(written("a", "The harbour is closed."))
+    with opened(here, create=True) as store, opened(there, create=True) as other:
+        put(store, a)
+        assert nearest(store) == nearest(other) == keys(store)
+        assert "lacks what was written from elsewhere" in caplog.text  # there is no index there yet
+        caplog.clear()
+
+        # As many passages as before, so that a count would show nothing.
+        put(other, change(written("a", "A walrus is closed.")))
+        assert nearest(other) == nearest(store) == keys(store)
+        assert str(here.kb) in caplog.text
+        caplog.clear()
+        nearest(store)
+        assert not caplog.text, "it is said once"
+
+        put(store, change(written("b", "The ferry sank.")))
+        assert store.vectors.keys() == keys(store) == nearest(store)
+        assert examine(store, today=TODAY).findings == ()
+        nearest(store)
+        assert not caplog.text
+
+
+def test_an_index_of_another_database_is_not_taken_for_this_one(place: Place) -> None:
+    one, two = place("postgresql", "embedded"), place("postgresql", "embedded")
+    for settings, text in ((one, "The harbour is closed."), (two, "A walrus swam by.")):
+        with opened(settings, create=True) as store:
+            put(store, change(written("a", text)))
+    with opened(replace(one, catalogue=two.catalogue)) as store:
+        [vector] = store.embedder.embed(["Harbour\nA walrus swam by."])
+        [(_, similarity)] = store.vectors.nearest(vector, 5, generation=store.catalogue.generation())
+        assert similarity == pytest.approx(1, abs=1e-3)
+        with store.writer():
+            pass
+        assert examine(store, today=TODAY).findings == ()
+
+
+def nearest(store: Store) -> list[int]:
+    """The keys that a search for anything finds."""
+    vector = store.embedder.embed(["harbour"])[0]
+    found = store.vectors.nearest(vector, 99, generation=store.catalogue.generation())
+    return sorted(key for key, _ in found)
+
+
+def keys(store: Store) -> list[int]:
+    return [key for part, _ in store.catalogue.every_vector() for key in part]
+
+
 WAY = [("postgresql", "server"), ("postgresql", "embedded"), ("sqlite", "server"), ("sqlite", "embedded")]
 
 

@@ -6,15 +6,19 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from fake_library import FakeLibrary
+from gradio import EventData, Request
 
 from kb import users as users_module
 from kb.errors import KBError, SettingsError
 from kb.settings import Settings
 from kb.users import Users
+from kb.web.ask import Ask
 from kb.web.desk import VISITOR
 from kb.web.gate import Gate, Rate, _client
 from kb.web.login import FREE, Login, Patience
@@ -488,6 +492,24 @@ def test_a_client_that_asks_too_much_is_told_to_wait(tmp_path: Path) -> None:
     assert {site("POST", JOIN).status for _ in range(70)} == {200}  # this machine is not counted
     clock.now += 2
     assert [site("POST", JOIN, peer="9.9.9.9").status for _ in range(3)] == [200, 200, 429]
+
+
+def test_questions_that_come_together_are_counted_one_by_one(tmp_path: Path) -> None:
+    site = Site(tmp_path, rate=5, host="0.0.0.0")
+    asking = Ask(FakeLibrary())
+
+    def asked(number: int, peer: str) -> list[str | None]:
+        """What is said of each of so many questions of one request; no error of those that are answered."""
+        assert site("POST", JOIN, peer=peer).status == 200
+        event = EventData(None, {"questions": [f"Question {n}?" for n in range(number)]})
+        request = Request(request=SimpleNamespace(scope=site.reached[-1]))
+        *_, (_, past, _) = asking.chosen((), event, request)
+        return [answer.error for answer in past]
+
+    assert asked(3, "9.9.9.9") == [None] * 3
+    assert asked(20, "9.9.9.9") == [None, None, "That was a lot at once. Please try again in 12 s."]
+    assert site("POST", JOIN, peer="9.9.9.9").status == 429
+    assert asked(20, "127.0.0.1") == [None] * 20  # this machine is not counted
 
 
 def test_a_rate_forgets_those_who_were_long_gone() -> None:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.injection import PLACES, QUESTION, RIGHT, WANTED, Obedient, attacks, run
 from benchmarks.provider import KEY
 from ingest.sync import ingest
-from kb.generate import offered, screened
+from kb.generate import offered, prompt, screened
 from kb.guard import brings_in, speaks_to_a_machine
 from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
@@ -117,3 +117,24 @@ def test_a_passage_that_is_not_handed_on_is_named() -> None:
     )
     assert screened([plain]) == ()
     assert offered([order, plain], 4000, len) == [plain]
+
+
+def test_what_is_handed_on_fills_the_room_that_there_is_and_no_more() -> None:
+    def hit(n: int) -> Hit:
+        text = f"Lorry {n} crossed the bridge. " * 20
+        return Hit(Passage(f"d{n}", 0, 0, len(text), text), Source(f"Lorries {n}"), 1.0, 1)
+
+    def size(hits: list[Hit]) -> int:
+        return sum(len(text) for _, text in prompt("", hits, searching=True))
+
+    hits = [hit(n) for n in range(6)]
+    for number in range(1, 6):
+        exactly = size(hits[:number])
+        slack = 2 * number  # the blank lines between passages
+        assert offered(hits, exactly, len) == hits[:number]
+        assert offered(hits, exactly - slack - 1, len) == hits[: max(1, number - 1)]
+        # The same room, half of it filled by an earlier search: the rules take their part of it once.
+        given = hits[: number // 2]
+        assert offered(hits[len(given) :], exactly, len, given=given) == hits[len(given) : number]
+    assert offered(hits, 100, len) == hits[:1], "something to read there must be"
+    assert offered(hits[1:], 100, len, given=hits[:1]) == []

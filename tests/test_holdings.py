@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
+from kb import pipeline
 from kb.holdings import Holding, View, by_publisher, chosen, holdings, over_time, publishers
+from kb.pipeline import KnowledgeBase
 from kb.types import DocumentSummary
 
 TODAY = date(2026, 6, 1)
@@ -105,3 +107,26 @@ def test_the_smaller_publishers_are_counted_together() -> None:
     assert sum(count for _, count in counts) == 14
     assert by_publisher(SHELF)[-1][0] == "Valley Post"
     assert publishers(SHELF) == ["The Quay", "Valley Post"]
+
+
+def test_what_lies_ahead_is_looked_at_anew_every_day(
+    library: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = date.fromisoformat(library.info()["newest"])
+
+    class Clock(date):
+        now = newest - timedelta(days=1)
+
+        @classmethod
+        def today(cls) -> date:
+            return cls.now
+
+    def ahead() -> list[str]:
+        held = library.holdings()
+        assert library.holdings() is held, "they are kept as long as the day lasts"
+        return [one.document.id for one in held if "Its date lies in the future." in one.problems]
+
+    monkeypatch.setattr(pipeline, "date", Clock)
+    assert ahead()
+    Clock.now = newest
+    assert not ahead()

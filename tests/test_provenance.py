@@ -225,3 +225,54 @@ def test_values_that_differ_are_told_oldest_first() -> None:
     assert provenance.differences([new]) == provenance.differences([]) == ()
     answer = Answer("?", "answered", differences=(changed, apart))
     assert Answer.from_dict(answer.to_dict()) == answer
+
+
+BERLIN = ("3.4 million", "2014-01-01", "Berlin has 3.4 million inhabitants.")
+REPAIRS = ("41 million euros", "2026-04-01", "Repairs to the bridge will cost 41 million euros.")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "over_time"),
+    [
+        # Two cities that differ are no city that has changed.
+        (BERLIN, ("1.8 million", "2022-01-01", "Hamburg has 1.8 million inhabitants."), False),
+        (BERLIN, ("3.7 million", "2022-01-01", "Berlin has 3.7 million inhabitants."), True),
+        (BERLIN, ("3.7 million", "2022-01-01", "In 2022, Berlin has 3.7 million inhabitants."), False),
+        (BERLIN, ("3.7 million", "2022-01-01", "\u201cBerlin has 3.7 million inhabitants now.\u201d"), True),
+        (BERLIN, ("3.7 million", "2022-01-01", "Today, Berlin's inhabitants are 3.7 million."), True),
+        (
+            ("9 billion euros", "2014-01-01", "Boeing paid 9 billion euros in fines."),
+            ("7 billion euros", "2022-01-01", "Italy paid 7 billion euros in fines."),
+            False,
+        ),
+        # A word that opens one sentence and not the other has a capital, but is no name.
+        (
+            REPAIRS,
+            ("52 million euros", "2026-05-01", "The repairs to the bridge cost 52 million euros."),
+            True,
+        ),
+        (
+            REPAIRS,
+            ("52 million euros", "2026-05-01", "Meanwhile, repairs to the bridge cost 52 million euros."),
+            True,
+        ),
+        (
+            REPAIRS,
+            ("52 million euros", "2026-05-01", "Repairs to the Quay bridge cost 52 million euros."),
+            False,
+        ),
+        # Where the value opens the sentence, nothing else does.
+        (
+            ("Ada Quill", "2026-04-01", "Ada Quill runs the harbour office."),
+            ("Ben Tide", "2026-05-01", "Ben Tide runs the harbour office."),
+            True,
+        ),
+    ],
+)
+def test_a_change_over_time_is_of_one_thing(
+    old: tuple[str, str, str], new: tuple[str, str, str], over_time: bool
+) -> None:
+    (found,) = provenance.differences([told(*old, "old"), told(*new, "new")])
+    assert found.over_time is over_time
+    (found,) = provenance.differences([told(*new, "new"), told(*old, "old")])
+    assert found.over_time is over_time

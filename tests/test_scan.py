@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from ingest.load import Loaded
+from ingest.sync import ingest
 from ingest.worker import parse
 from kb.errors import SourceError
+from kb.settings import Settings
+from kb.store import Store
 
 FAKE = f"""#!{sys.executable}
 import sys
@@ -47,11 +50,16 @@ def read(data: bytes) -> Loaded:
     return parse(data, "scan.pdf", source="/scan.pdf", name="scan.pdf")
 
 
-@pytest.fixture
-def tesseract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    command = tmp_path / "tesseract"
+def install(folder: Path) -> Path:
+    command = folder / "tesseract"
     command.write_text(FAKE)
     command.chmod(command.stat().st_mode | stat.S_IEXEC)
+    return command
+
+
+@pytest.fixture
+def tesseract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    command = install(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("ingest.worker._idle", [])  # a child that was started before has another path
     return command
@@ -90,3 +98,25 @@ def test_without_the_command_scanned_pages_are_named() -> None:
     assert [document.text for document in loaded.documents] == ["The tram is late."]
     [failure] = loaded.failures
     assert failure.error.startswith("pages 2, 4 are only images: install tesseract")
+
+
+@pytest.mark.usefixtures("no_tesseract")
+@pytest.mark.skipif(sys.platform == "win32", reason="the fake is a script")
+def test_what_was_left_out_is_read_once_the_command_is_there(tmp_path: Path) -> None:
+    news, folder = tmp_path / "news", tmp_path / "kb"
+    news.mkdir()
+    (news / "mixed.pdf").write_bytes(scanned("text", "image"))
+    (news / "scan.pdf").write_bytes(scanned("image"))
+    (news / "plain.txt").write_text("Nothing to recognise.")
+    with Store.open(folder, Settings(kb=folder, embedder="hash"), create=True) as store:
+        first = ingest([str(news)], store)
+        assert (first.added, len(first.failed)) == (2, 2)
+        again = ingest([str(news)], store)
+        assert (again.unchanged, again.updated) == (2, 0), "as long as it cannot be read, it is passed over"
+
+        install(tmp_path)
+        report = ingest([str(news)], store)
+        assert (report.added, report.updated, report.unchanged, report.failed) == (1, 1, 1, ())
+        assert "Marta" in store.catalogue.document("mixed.pdf").text
+        assert "Marta" in store.catalogue.document("scan.pdf").text
+        assert ingest([str(news)], store).unchanged == 3

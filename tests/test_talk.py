@@ -13,6 +13,7 @@ from docx import Document as WordFile
 from fake_library import DOCUMENTS, FakeLibrary
 
 from kb import phrases, render
+from kb.errors import SourceError
 from kb.evaluate import read_cases
 from kb.types import Answer, Difference, Sentence, Turn, Value
 from kb.web import feedback, talk
@@ -183,8 +184,39 @@ def test_a_rating_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
     answer = FakeLibrary().ask(COST)
     for judged, note in (("wrong", ""), ("wrong", "52 million"), ("right", "")):
         assert feedback.keep(tmp_path, feedback.as_case(answer, (), judged, note))  # type: ignore[arg-type]
-    (line,) = (tmp_path / feedback.NAME).read_text("utf-8").splitlines()
-    assert json.loads(line)["judged"] == "right"
+    other = feedback.as_case(replace(answer, question="Another?"), (), "wrong", "No.")
+    assert feedback.keep(tmp_path, other)
+    lines = (tmp_path / feedback.NAME).read_text("utf-8").splitlines()
+    assert [json.loads(line)["judged"] for line in lines] == ["wrong", "wrong", "right", "wrong"]
+    case, _ = read_cases(tmp_path / feedback.NAME)
+    assert (case.question, case.answers) == (COST, ())
+    assert [e.quote for e in case.evidence] == [c.quote for c in answer.citations]
+
+
+@pytest.mark.parametrize("written", [3, 40, -30, -1])
+def test_a_rating_that_was_half_written_spoils_no_other(tmp_path: Path, written: int) -> None:
+    answer, file = FakeLibrary().ask(COST), tmp_path / feedback.NAME
+    rows = [feedback.as_case(replace(answer, question=f"Bridge {n}?"), (), "right") for n in range(3)]
+    for row in rows[:2]:
+        assert feedback.keep(tmp_path, row)
+    whole = file.read_bytes()
+    begun = whole.index(b"\n") + 1
+    torn = whole[begun:][:written]  # -1: all but the end of the line
+    file.write_bytes(whole[:begun] + torn)
+    known = ["Bridge 0?", "Bridge 1?"] if written == -1 else ["Bridge 0?"]
+    assert [case.question for case in read_cases(file)] == known
+    assert feedback.keep(tmp_path, rows[2])
+    assert [case.question for case in read_cases(file)] == [*known, "Bridge 2?"]
+    assert file.read_bytes().startswith(whole[:begun] + torn), "nothing that is there is written again"
+
+
+def test_a_line_that_was_edited_amiss_is_named(tmp_path: Path) -> None:
+    file = tmp_path / feedback.NAME
+    assert feedback.keep(tmp_path, feedback.as_case(FakeLibrary().ask(COST), (), "right"))
+    line = file.read_text("utf-8")
+    file.write_text(line + line.replace('"judged": "right"', '"judged": right'), "utf-8")
+    with pytest.raises(SourceError, match="row 2"):
+        read_cases(file)
 
 
 def test_where_nothing_can_be_written_nothing_is_lost_or_changed(
@@ -193,11 +225,9 @@ def test_where_nothing_can_be_written_nothing_is_lost_or_changed(
     row = feedback.as_case(FakeLibrary().ask(COST), (), "right")
     assert not feedback.keep(tmp_path / "nowhere", row)
     (tmp_path / feedback.NAME).write_text("mine\n", "utf-8")
-    assert not feedback.keep(tmp_path, row)
-    assert (tmp_path / feedback.NAME).read_text("utf-8") == "mine\n"
-    (tmp_path / feedback.NAME).unlink()
     monkeypatch.setattr(feedback, "LARGEST", 10)
     assert not feedback.keep(tmp_path, row)
+    assert (tmp_path / feedback.NAME).read_text("utf-8") == "mine\n"
 
 
 # ------------------------------------------------------------------------------------ transcripts

@@ -116,12 +116,14 @@ class Options:
 class Loaded:
     """What a source holds: its documents, and the rows or files in it that could not be read.
 
-    A feed or sitemap holds none, but ``links`` to pages.
+    A feed or sitemap holds none, but ``links`` to pages. ``unrecognised``: scanned pages were left out that
+    would have been read, were the command for it there.
     """
 
     documents: tuple[Document, ...]
     failures: tuple[Failure, ...] = ()
     links: tuple[str, ...] = ()
+    unrecognised: bool = False
 
 
 def load(path: Path, document_id: str) -> Loaded:
@@ -169,7 +171,8 @@ def parse(
     if kind == "pdf":
         # More time is given to a file as a whole, not to one among many.
         draft = pdf.read(data, name, options.password, scans=options.scans if depth == 0 else None)
-        return _one(draft, document_id, source, name, data)
+        loaded = _one(draft, document_id, source, name, data)
+        return _to_read_again(loaded) if draft.unread is not None and depth == 0 else loaded
     if kind == "eml":
         return _parse_message(data, document_id, source, name, options, depth)
     return _one(_READERS[kind](data, name), document_id, source, name, data)
@@ -179,6 +182,11 @@ def content_hash(data: bytes, columns: Iterable[tuple[str, str]] = ()) -> str:
     """The hash under which a source need not be read again; it changes with the pipeline too."""
     how = json.dumps(sorted(columns)).encode() if columns else b""
     return hashlib.sha256(PIPELINE_VERSION.encode() + how + b"\0" + data).hexdigest()
+
+
+def unrecognised_hash(digest: str) -> str:
+    """What stands for a content hash where scanned pages were left out: with the means, it is read again."""
+    return hashlib.sha256(f"{digest} without text recognition".encode()).hexdigest()
 
 
 def kind_of(head: bytes, name: str) -> str | None:
@@ -227,6 +235,15 @@ def _one(draft: Draft, document_id: str, source: str, name: str, data: bytes) ->
         return Loaded((document,))
     unread = SourceError(draft.unread, f"{pdf.OCR}; the rest is kept")
     return Loaded((document,), (Failure(source, str(unread)),))
+
+
+def _to_read_again(loaded: Loaded) -> Loaded:
+    """A file without its scanned pages; its hash says so, since with them it is another text."""
+    documents = tuple(
+        replace(document, content_hash=unrecognised_hash(document.content_hash))
+        for document in loaded.documents
+    )
+    return replace(loaded, documents=documents, unrecognised=True)
 
 
 def _messages(data: bytes) -> Iterator[tuple[str, bytes]]:

@@ -19,7 +19,7 @@ import gradio as gr
 from kb import phrases, render
 from kb.types import EXTRACTIVE, Answer, Turn
 from kb.web import feedback
-from kb.web.desk import QUIET, at_once, explained, footer, replying, sent
+from kb.web.desk import QUIET, at_once, count_again, explained, footer, replying, sent, too_much
 from kb.web.draft import DOWNLOAD_JS, download_html
 from kb.web.offers import Offers
 from kb.web.source import OPEN_JS, SHOW_QUOTE_JS, Shown, open_place, panel
@@ -86,11 +86,15 @@ class Ask:
         now = (*past, answer)
         yield self._drawn(now), now, question if answer.status == "error" else gr.skip()
 
-    def chosen(self, past: Past, event: gr.EventData) -> Iterator[Step]:
+    def chosen(self, past: Past, event: gr.EventData, request: gr.Request) -> Iterator[Step]:
         """The same for questions that were clicked, or came with the address, one after the other."""
         asked = sent(event).get("questions")
         questions = [q for q in asked if isinstance(q, str)] if isinstance(asked, list) else []
-        for question in questions[:MOST_AT_ONCE]:
+        for n, question in enumerate(questions[:MOST_AT_ONCE]):
+            if n and (wait := count_again(request)):  # the gate has counted the first one
+                now = (*past, Answer(question, "error", error=too_much(wait)))
+                yield self._drawn(now), now, question
+                return
             for step in self.answer(question, past):
                 yield step
             past = step[1]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio.to_thread import run_sync
 
-from kb import render
+from kb import phrases, render
 from kb.errors import KBError
 from kb.question import MAX_CHARACTERS as QUESTION_LIMIT
 from kb.tables import iso_date
@@ -30,8 +30,9 @@ DEFECT = "Something went wrong here; the server's log says what."
 # What an event of the page's own is told: it is no endpoint, and shows its progress itself.
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
-# Where the gate leaves word of who sent a request.
+# Where the gate leaves word of who sent a request, and what counts a further piece of their work.
 VISITOR = "kbqa.visitor"
+COUNT = "kbqa.count"
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,19 @@ class Visitor:
 
 def visitor(request: gr.Request | None) -> Visitor:
     """Who sent a request; where no gate stands before the page (see ``kb.web.gate``), somebody who reads."""
-    scope = getattr(getattr(request, "request", None), "scope", {})
-    known = scope.get(VISITOR)
+    known = _scope(request).get(VISITOR)
     return known if isinstance(known, Visitor) else Visitor()
+
+
+def count_again(request: gr.Request | None) -> float:
+    """Count one more piece of work of a request that asks for several: seconds to wait if it is too much."""
+    count: Callable[[], float] = _scope(request).get(COUNT, lambda: 0.0)
+    return count()
+
+
+def _scope(request: gr.Request | None) -> dict[str, Any]:
+    scope: dict[str, Any] = getattr(getattr(request, "request", None), "scope", {})
+    return scope
 
 
 def reply(
@@ -142,6 +153,11 @@ def filters_of(source: str, document_id: str, after: str, before: str) -> Filter
 def sent(event: gr.EventData) -> dict[str, Any]:
     """What the browser sent with an event; anything but an object counts as empty."""
     return event._data if isinstance(event._data, dict) else {}
+
+
+def too_much(wait: float) -> str:
+    """That somebody has to wait for so many seconds."""
+    return phrases.TOO_MUCH.format(seconds=max(1, round(wait)))
 
 
 def too_long(what: str, text: str, limit: int) -> str:

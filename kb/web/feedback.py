@@ -1,17 +1,19 @@
 """What visitors say of answers, kept as a question set beside the knowledge base.
 
 ``kbqa eval KB/feedback.jsonl`` reads the file as it is: what was called right is expected again, what was
-called wrong is expected to be as the note says. One who judges a question anew changes the line.
+called wrong is expected to be as the note says. A rating is a line at the end; of several for one question
+the last one counts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from filelock import FileLock, Timeout
 
@@ -52,23 +54,27 @@ def as_case(answer: Answer, history: Sequence[Turn], judged: Judged, note: str =
 
 
 def keep(folder: Path, row: dict[str, Any]) -> bool:
-    """Write a row into the folder of the knowledge base, in place of an earlier one of the same question.
+    """Add a row to the file in the folder of the knowledge base.
 
-    Returns ``False``, and changes nothing, where that cannot be written to or is full.
+    Returns ``False``, and adds nothing, where that cannot be written to or is full.
     """
-    target, line = folder / NAME, json.dumps(row, ensure_ascii=False)
+    line = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
     if not folder.is_dir():  # the lock would make it
         return False
     try:
-        with FileLock(folder / f"{NAME}.lock", timeout=5):
-            before = target.read_text("utf-8").splitlines() if target.exists() else []
-            others = [kept for kept in before if json.loads(kept).get("id") != row["id"]]
-            text = "\n".join([*others, line, ""])
-            if len(text.encode("utf-8", "replace")) > LARGEST:
+        with FileLock(folder / f"{NAME}.lock", timeout=5), (folder / NAME).open("a+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size + len(line) > LARGEST:
                 return False
-            fresh = target.with_suffix(".new")
-            fresh.write_text(text, "utf-8", "replace")
-            fresh.replace(target)
-    except (OSError, Timeout, ValueError):  # ValueError: somebody edited the file, and it is theirs to mend
+            # A line that a killed run left half written must not spoil this one.
+            file.write(line if _ends_a_line(file, size) else b"\n" + line)
+    except (OSError, Timeout):
         return False
     return True
+
+
+def _ends_a_line(file: BinaryIO, size: int) -> bool:
+    if not size:
+        return True
+    file.seek(size - 1)
+    return file.read(1) == b"\n"

@@ -11,9 +11,11 @@ import ipaddress
 import json
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from contextlib import suppress
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -21,7 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 from kb.errors import Busy, KBError
 from kb.settings import Settings
 from kb.users import User, Users, known_as
-from kb.web.desk import VISITOR, Visitor
+from kb.web.desk import COUNT, VISITOR, Visitor, too_much
 from kb.web.login import SESSION_S, Login, page_html
 
 Scope = MutableMapping[str, Any]
@@ -70,24 +72,26 @@ LOCAL = "kbqa.local"  # in the scope: whether somebody at this very machine sent
 
 
 class Rate:
-    """So many requests a minute for each client; a minute's worth may come at once."""
+    """So many requests a minute for each client; a minute's worth may come at once. For several threads."""
 
     def __init__(self, a_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = float(a_minute)
         self._clock = clock
         self._left: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
 
     def wait(self, client: str) -> float:
         """Count a request; seconds until the next would be taken, 0 if this one is."""
-        now = self._clock()
-        if len(self._left) > 10_000:  # those who have all of it again need no entry
-            self._left = {k: v for k, v in self._left.items() if now - v[1] < 60}
-        left, last = self._left.get(client, (self._most, now))
-        left = min(self._most, left + (now - last) * self._most / 60)
-        if left < 1:
-            return (1 - left) * 60 / self._most
-        self._left[client] = (left - 1, now)
-        return 0.0
+        with self._lock:
+            now = self._clock()
+            if len(self._left) > 10_000:  # those who have all of it again need no entry
+                self._left = {k: v for k, v in self._left.items() if now - v[1] < 60}
+            left, last = self._left.get(client, (self._most, now))
+            left = min(self._most, left + (now - last) * self._most / 60)
+            if left < 1:
+                return (1 - left) * 60 / self._most
+            self._left[client] = (left - 1, now)
+            return 0.0
 
 
 class Gate:
@@ -237,13 +241,11 @@ class Gate:
             return
         if scope[LOCAL]:
             return  # whoever sits at this machine
-        who = scope[VISITOR].name or client
-        if wait := self._rate.wait(who):
-            raise Refused(
-                429,
-                f"That was a lot at once. Please try again in {max(1, round(wait))} s.",
-                [(b"retry-after", str(max(1, round(wait))).encode())],
-            )
+        count = partial(self._rate.wait, scope[VISITOR].name or client)
+        scope[COUNT] = count
+        if wait := count():
+            seconds = str(max(1, round(wait))).encode()
+            raise Refused(429, too_much(wait), [(b"retry-after", seconds)])
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """The body of a request, cut off where it is longer than anything that is sent in earnest."""
