@@ -12,12 +12,13 @@ from conftest import BRIDGE, BRIEFS
 
 from ingest.sync import ingest
 from kb.errors import Busy, NoSuchDocument, UsageError
+from kb.phrases import LIBRARY_NOT_YOURS as NOT_YOURS
 from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
 from kb.store import Store
 from kb.web.desk import VISITOR, Visitor
 from kb.web.intake import Intake, Step, Taken, safe_name
-from kb.web.library import NOT_YOURS, Library, Seen
+from kb.web.library import Library, Seen
 
 COST = "What will the repair of the harbour bridge cost?"
 

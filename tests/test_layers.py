@@ -7,6 +7,7 @@ count, since they do not run.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -198,3 +199,42 @@ def test_no_import_cycle() -> None:
 
 def _dotted(path: Path) -> str:
     return name(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+# What people read of these stands in kb/phrases.py; the others say what programs and administrators read.
+SPEAKING = ("ask", "talk", "source", "check", "draft", "batch", "library", "shelf", "login", "frame")
+
+
+@pytest.mark.parametrize("module", SPEAKING)
+def test_what_the_page_says_stands_in_one_place(module: str) -> None:
+    tree = ast.parse((ROOT / f"kb/web/{module}.py").read_text(encoding="utf-8"))
+    of_the_library = {"Sources differ:"}  # how a notice begins that is shown in another way
+    assert {text for text in _texts(tree) if _is_shown(text)} <= of_the_library
+
+
+def _texts(tree: ast.AST) -> Iterator[str]:
+    """The strings of a module, with * for what is filled in; no docstrings, no scripts, no style sheets."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith(
+            ("_JS", "HEAD", "SANS", "MONO")
+        ):
+            continue
+        if isinstance(node, ast.JoinedStr):
+            parts = (part.value if isinstance(part, ast.Constant) else "*" for part in node.values)
+            yield "".join(map(str, parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        inner = node.values if isinstance(node, ast.JoinedStr) else [node]
+        for part in inner:
+            yield from _texts(part)
+
+
+def _is_shown(text: str) -> bool:
+    """Whether there are words between tags, in an attribute that is read out, or in a sentence."""
+    text = re.sub(r"<style.*?</style>|<code>.*?</code>", "", text, flags=re.DOTALL)
+    read_out = re.search(r"(?:aria-label|title|placeholder)=\"[^\"]*[a-z]{2}", text)
+    bare = re.sub(r"<[^>]*>|<[^>]*$|^[^<>]*>", "", text) if "<" in text or ">" in text else ""
+    sentence = re.match(r"[A-Z][a-z]+(?: [a-z]+|$)", text)
+    return bool(read_out or sentence or re.search(r"[A-Za-z]{2}", re.sub(r"&\w+;", "", bare)))

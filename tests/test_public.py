@@ -21,11 +21,11 @@ from gradio_client import Client
 
 import app
 from kb import users as users_module
+from kb.phrases import LIBRARY_NOT_YOURS as NOT_YOURS
 from kb.settings import Settings
 from kb.types import Filters
 from kb.users import Users
 from kb.web import server
-from kb.web.library import NOT_YOURS
 
 COST = "What will the repair of the harbour bridge cost?"
 WORD = "correct horse battery"

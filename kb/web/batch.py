@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from kb import page, render
+from kb import page, phrases, render
 from kb.errors import KBError, UsageError
 from kb.journal import Result
 from kb.outputs import outcome
 from kb.settings import Settings
-from kb.tables import READS, Mode
+from kb.tables import READS, TEXT_COLUMNS, Mode
 from kb.types import Answer, CheckReport, Citation
 from kb.web.desk import DEFECT, QUIET
 from kb.web.jobs import Job, Jobs, Preview
@@ -26,14 +26,8 @@ if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
 
 EVERY_S = 0.5  # how often a page that looks on is told the news
-MODES: list[tuple[str, Mode]] = [("Answer questions", "ask"), ("Check claims", "check")]
-KINDS = [
-    ("Excel (.xlsx)", ".xlsx"),
-    ("CSV (.csv)", ".csv"),
-    ("Report to read (.html)", ".html"),
-    ("Markdown (.md)", ".md"),
-    ("JSON lines (.jsonl)", ".jsonl"),
-]
+MODES = [(phrases.LIST_MODES[mode], mode) for mode in TEXT_COLUMNS]
+KINDS = [(word, suffix) for suffix, word in phrases.LIST_KINDS.items()]
 
 
 class Batch:
@@ -67,7 +61,7 @@ class Batch:
         """Begin or go on with a list, and show how it goes until it has ended."""
         try:
             if not upload or not secret:
-                raise UsageError("there is no list", "choose a file first")
+                raise UsageError(phrases.LIST_NONE, phrases.LIST_NONE_CURE)
             job = self.jobs.start(secret, Path(upload), mode, kind)
         except (KBError, OSError) as error:
             yield render.problem_html(str(error)), *[gr.skip()] * 5
@@ -117,11 +111,8 @@ def _citations(result: Result) -> tuple[Citation, ...]:
 
 def lead(settings: Settings) -> str:
     """What the tab is for, and what becomes of a list."""
-    return (
-        "Hand in a spreadsheet or a text file with a question or a claim in each row, and take it away with "
-        "answers, quotes and sources beside each. Other columns are carried through. At most "
-        f"{settings.upload_rows:,} rows and {settings.upload_megabytes} MB. Lists stay on the machine that "
-        f"runs kbqa, where only this browser can reach them, for {settings.upload_days} days."
+    return phrases.LIST_LEAD.format(
+        rows=settings.upload_rows, megabytes=settings.upload_megabytes, days=settings.upload_days
     )
 
 
@@ -131,15 +122,15 @@ def preview_html(found: Preview) -> str:
     columns = dict(found.understood)
     text = columns.pop("text", found.columns[0])
     carried = [name for name in found.columns if name not in found.understood.values()]
-    facts = [f"{render.count(found.rows, noun)} in the column “{text}”."]
+    facts = [phrases.LIST_FOUND.format(rows=render.count(found.rows, noun), column=text)]
     if columns:
-        facts.append(f"Also understood: {', '.join(columns.values())}.")
+        facts.append(phrases.LIST_UNDERSTOOD.format(columns=", ".join(columns.values())))
     if carried:
-        facts.append(f"Carried through: {', '.join(carried)}.")
+        facts.append(phrases.LIST_CARRIED.format(columns=", ".join(carried)))
     rows = [[str(row.cells.get(name, "") or "") for name in found.columns] for row in found.first]
-    problems = [f"Row {row.id}: {row.error}" for row in found.faulty]
+    problems = [phrases.LIST_WRONG.format(row=row.id, error=row.error) for row in found.faulty]
     if found.wrong > len(problems):
-        problems.append(f"And {found.wrong - len(problems):,} more rows.")
+        problems.append(phrases.LIST_MORE_WRONG.format(number=found.wrong - len(problems)))
     return page.list_html(found.name, " ".join(facts), found.columns, rows, problems)
 
 
@@ -148,28 +139,26 @@ def progress_html(job: Job) -> str:
     counts = [(page.STATUSES[status].lower(), count) for status, count in job.counts.items()]
     if not job.finished.is_set():
         pace = render.pace(job.done - job.before, job.total - job.done, time.monotonic() - job.began)
-        told = "Stopping." if job.stopping.is_set() else f"{pace[:1].upper()}{pace[1:]}."
-        return page.progress_html(job.done, job.total, told, counts)
+        now = phrases.LIST_STOPPING if job.stopping.is_set() else f"{pace[:1].upper()}{pace[1:]}."
+        return page.progress_html(job.done, job.total, now, counts)
     if job.error or not job.report:
         return render.problem_html(job.error or DEFECT)
     report = job.report
     counts = [
-        ("answered" if job.mode == "ask" else "judged", report.answered),
-        ("not found", report.not_found),
+        (phrases.LIST_ENDED[job.mode], report.answered),
+        (phrases.LIST_ENDED["not_found"], report.not_found),
+        (phrases.LIST_ENDED["failed"], len(report.failed)),
     ]
-    counts += [("failed", len(report.failed))]
-    told = f"Done in {render.duration(report.seconds)}."
+    told = [phrases.LIST_DONE.format(time=render.duration(report.seconds))]
     if report.left:
-        told = f"Stopped, with {render.count(report.left, 'row')} left. Start again to go on."
+        told = [phrases.LIST_STOPPED.format(rows=render.count(report.left, "row"))]
     if report.unworded:
-        told += (
-            f" For {render.count(report.unworded, 'row')} the chat model failed; start again to ask it again."
-        )
+        told.append(phrases.LIST_UNWORDED.format(rows=render.count(report.unworded, "row")))
     if report.usage:
-        told += f" Chat model: {render.usage_text(report.usage)}"
+        told.append(phrases.LIST_USAGE.format(usage=render.usage_text(report.usage)))
     if report.resumed:
-        told += f" {render.count(report.resumed, 'row')} from an earlier run."
-    return page.progress_html(report.done, report.done + report.left, told, counts, ended=True)
+        told.append(phrases.LIST_RESUMED.format(rows=render.count(report.resumed, "row")))
+    return page.progress_html(report.done, report.done + report.left, " ".join(told), counts, ended=True)
 
 
 def results_html(job: Job) -> str:
@@ -198,25 +187,27 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
     with gr.Row(elem_classes="desk"):
         with gr.Column(elem_id="lists", elem_classes="main-column", min_width=280):
             gr.HTML(
-                render.heading_html("Answer a list", lead(kb.settings)),
+                render.heading_html(phrases.LIST_TITLE, lead(kb.settings)),
                 js_on_load=None,
                 apply_default_css=False,
             )
             upload = gr.File(
-                label="Your list", file_types=list(READS), elem_id="list", height=140, interactive=True
+                label=phrases.LIST_FILE, file_types=list(READS), elem_id="list", height=140, interactive=True
             )
             preview = gr.HTML("", elem_id="preview", js_on_load=None, apply_default_css=False)
-            mode = gr.Radio(MODES, value="ask", label="What to do", elem_id="mode")
-            kind = gr.Radio(KINDS, value=".xlsx", label="What to get", elem_id="kind")
+            mode = gr.Radio(MODES, value="ask", label=phrases.LIST_MODE, elem_id="mode")
+            kind = gr.Radio(KINDS, value=".xlsx", label=phrases.LIST_KIND, elem_id="kind")
             with gr.Row(elem_id="batch-buttons"):
                 start = gr.Button(
-                    "Start", variant="primary", elem_id="start", interactive=False, min_width=96
+                    phrases.LIST_START, variant="primary", elem_id="start", interactive=False, min_width=96
                 )
-                stop = gr.Button("Stop", elem_id="stop", visible=False, min_width=96)
+                stop = gr.Button(phrases.LIST_STOP, elem_id="stop", visible=False, min_width=96)
             progress = gr.HTML("", elem_id="progress", js_on_load=None, apply_default_css=False)
             with gr.Row(elem_id="downloads"):
-                file = gr.DownloadButton("Download the file", visible=False, elem_id="file", min_width=96)
-                receipt = gr.DownloadButton("Receipt", visible=False, elem_id="receipt", min_width=96)
+                file = gr.DownloadButton(phrases.LIST_DOWNLOAD, visible=False, elem_id="file", min_width=96)
+                receipt = gr.DownloadButton(
+                    phrases.LIST_RECEIPT, visible=False, elem_id="receipt", min_width=96
+                )
             results = gr.HTML("", elem_id="results", js_on_load=OPEN_JS, apply_default_css=False)
         with gr.Column(elem_classes="beside", min_width=280):
             source = panel(elem_id="batch-source")

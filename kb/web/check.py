@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from kb import render
+from kb import phrases, render
 from kb.errors import KBError
 from kb.pack import FORMATS, pack
 from kb.types import CheckReport, Filters
@@ -142,10 +142,10 @@ class Check:
             self.kb.info(),
             self.kb.documents(),
             suffix,
-            title="Checked text",
+            title=phrases.CHECK_PACK_TITLE,
             filters=checked.filters,
         )
-        return download_html(f"evidence{suffix}", made)
+        return download_html(f"{phrases.FILE_EVIDENCE}{suffix}", made)
 
     def open_source(self, checked: Checked | None, place: gr.EventData) -> str:
         """The document at a citation of one of the verdicts."""
@@ -166,31 +166,27 @@ def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
         with gr.Column(elem_classes="main-column", min_width=280):
             with gr.Column(elem_id="drafting"):
                 gr.HTML(
-                    render.heading_html(
-                        "Check a draft", "Each claim is held against the documents, which are quoted."
-                    ),
+                    render.heading_html(phrases.CHECK_TITLE, phrases.CHECK_LEAD),
                     js_on_load=None,
                     apply_default_css=False,
                 )
                 draft = gr.Textbox(
-                    label="Draft to check",
-                    placeholder="Paste a sentence or a whole draft",
+                    label=phrases.CHECK_DRAFT,
+                    placeholder=phrases.CHECK_PLACEHOLDER,
                     lines=9,
                     max_lines=24,
                     elem_id="draft",
                     html_attributes=gr.InputHTMLAttributes(spellcheck=True, autocomplete="off"),
                 )
                 with gr.Row(elem_id="draft-buttons"):
-                    start = gr.Button("Check", variant="primary", elem_id="start-check", min_width=96)
+                    start = gr.Button(phrases.CHECK, variant="primary", elem_id="start-check", min_width=96)
                     opened_file = gr.UploadButton(
-                        "Open a file", file_types=OPENS, elem_id="open-draft", min_width=96
+                        phrases.CHECK_OPEN, file_types=OPENS, elem_id="open-draft", min_width=96
                     )
-                with gr.Accordion("Only some documents", open=False, elem_id="limits"), gr.Row():
+                with gr.Accordion(phrases.CHECK_LIMITS, open=False, elem_id="limits"), gr.Row():
                     limits = [
-                        gr.Textbox(label="Publisher", placeholder="a part of the name", min_width=140),
-                        gr.Textbox(label="Document", placeholder="its id", min_width=140),
-                        gr.Textbox(label="Published from", placeholder="2026-04-01", min_width=140),
-                        gr.Textbox(label="Published until", placeholder="2026-04-30", min_width=140),
+                        gr.Textbox(label=label, placeholder=example, min_width=140)
+                        for label, example in phrases.CHECK_LIMITED
                     ]
             checked = gr.HTML("", elem_id="checked", js_on_load=OPEN_JS + CHECKED_JS, apply_default_css=False)
             download = gr.HTML("", js_on_load=DOWNLOAD_JS, apply_default_css=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 
+from kb import phrases
 from kb.render import (
     CLAIM_CLASSES,
     claim_class,
@@ -23,14 +24,6 @@ from kb.render import (
 )
 from kb.types import CheckReport, Verdict
 
-PACKS = {
-    ".html": "Web page",
-    ".docx": "Word",
-    ".md": "Markdown",
-    ".csv": "CSV",
-    ".json": "JSON",
-    ".jsonld": "ClaimReview",
-}
 # Hands the file of ``download_html`` to the browser.
 DOWNLOAD_JS = """
 watch('value', () => {
@@ -56,23 +49,23 @@ def checked_html(report: CheckReport, *, busy: bool = False) -> str:
         begun = f'<div class="checked-draft">{_progress(report)}{_draft(report)}</div>'
         return f'<div class="checked" aria-busy="true">{begun}</div>'
     if not report.claims:
-        return problem_html("There is no claim to check in this text.")
+        return problem_html(phrases.CHECK_NOTHING)
     cards = "".join(_evidence(verdict, n, len(report.claims)) for n, verdict in enumerate(report.claims, 1))
     above, below = (_progress(report), "") if busy else ("", _packs())
     return (
         f'<div class="checked" aria-busy="{str(busy).lower()}"><div class="checked-draft">'
         f"{above}{_legend(report)}{_draft(report)}{below}</div>"
-        f'<section class="claim-evidence" aria-label="Evidence" aria-live="polite">{_steps()}{cards}'
-        "</section></div>"
+        f'<section class="claim-evidence" aria-label="{phrases.CHECK_EVIDENCE}" aria-live="polite">'
+        f"{_steps()}{cards}</section></div>"
     )
 
 
 def _progress(report: CheckReport) -> str:
     done = report.claims[-1].end if report.claims else 0
+    told = phrases.CHECK_PROGRESS.format(claims=count(len(report.claims), "claim"))
     return (
         f'<p class="progress" role="status"><progress max="{len(report.text)}" value="{done}" '
-        f'aria-label="Part of the draft that is checked"></progress> '
-        f"{count(len(report.claims), 'claim')} checked …</p>"
+        f'aria-label="{phrases.CHECK_PROGRESS_NAME}"></progress> {told}</p>'
     )
 
 
@@ -80,20 +73,20 @@ def _legend(report: CheckReport) -> str:
     counts = Counter(map(claim_class, report.claims))
     items = "".join(
         f'<li><button type="button" class="legend-item {name}" data-next="{name}" '
-        f'aria-label="{word}: {counts[name]}, go to the next">{_sign(name)}{word} <b>{counts[name]}</b>'
-        "</button></li>"
+        f'aria-label="{phrases.CHECK_VERDICT_NAME.format(verdict=word, number=counts[name])}">'
+        f"{_sign(name)}{word} <b>{counts[name]}</b></button></li>"
         for name, word in CLAIM_CLASSES.items()
         if counts[name]
     )
-    return f'<ul class="legend" aria-label="Verdicts">{items}</ul>'
+    return f'<ul class="legend" aria-label="{phrases.CHECK_VERDICTS}">{items}</ul>'
 
 
 def _packs() -> str:
     buttons = "".join(
         f'<button type="button" class="copy" data-pack="{suffix}">{word}</button>'
-        for suffix, word in PACKS.items()
+        for suffix, word in phrases.CHECK_PACK_KINDS.items()
     )
-    return f'<p class="tools packs">Take the evidence along: {buttons}</p>'
+    return f'<p class="tools packs">{phrases.CHECK_PACKS} {buttons}</p>'
 
 
 def download_html(name: str, content: bytes) -> str:
@@ -116,28 +109,30 @@ def _draft(report: CheckReport) -> str:
     parts.append(escape(report.text[done:]))
     return (
         f'<div class="draft" dir="auto">{"".join(parts)}</div><p class="tools">'
-        '<button type="button" class="copy" data-edit>Edit the draft</button></p>'
+        f'<button type="button" class="copy" data-edit>{phrases.CHECK_EDIT}</button></p>'
     )
 
 
 def _steps() -> str:
+    back = f'data-step="-1" title="{phrases.CHECK_PREVIOUS_KEY}">{phrases.CHECK_PREVIOUS}'
+    on = f'data-step="1" title="{phrases.CHECK_NEXT_KEY}">{phrases.CHECK_NEXT}'
     return (
-        '<p class="steps"><button type="button" data-step="-1" title="Left arrow">Previous</button>'
-        '<span class="place-in-draft"></span>'
-        '<button type="button" data-step="1" title="Right arrow">Next</button></p>'
+        f'<p class="steps"><button type="button" {back}</button>'
+        f'<span class="place-in-draft"></span><button type="button" {on}</button></p>'
     )
 
 
 def _evidence(verdict: Verdict, n: int, total: int) -> str:
     """The card of one claim: the verdict, why, and the quotes with their sources."""
     key, css = f"claim-{n}", claim_class(verdict)
+    place = phrases.CHECK_PLACE.format(n=n, total=total)
     originals = "".join(
-        f"<li>{web_link(c.url, f'Source {c.n}: open the original at the quote', c.quote)}</li>"
+        f"<li>{web_link(c.url, phrases.CHECK_ORIGINAL.format(n=c.n), c.quote)}</li>"
         for c in verdict.citations
         if web_address(c.url)
     )
     return (
-        f'<article class="verdict {css}" id="{key}" data-place="Claim {n} of {total}" hidden>'
+        f'<article class="verdict {css}" id="{key}" data-place="{place}" hidden>'
         f'<h2 class="verdict-line">{_sign(css)}{escape(label(verdict))}</h2>'
         f'<p class="claimed" dir="auto">{escape(verdict.claim)}</p>'
         f"{why_html(verdict)}"

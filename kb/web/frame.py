@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from kb import render
+from kb import phrases, render
 from kb.web import api, ask, batch, check, library
 from kb.web.desk import QUIET, visitor
 
@@ -36,10 +36,10 @@ class Tab:
 
 
 TABS = (
-    Tab("ask", "Ask", ask.tab),
-    Tab("check", "Check", check.tab),
-    Tab("batch", "Batch", batch.tab),
-    Tab("library", "Library", library.tab),
+    Tab("ask", phrases.TABS["ask"], ask.tab),
+    Tab("check", phrases.TABS["check"], check.tab),
+    Tab("batch", phrases.TABS["batch"], batch.tab),
+    Tab("library", phrases.TABS["library"], library.tab),
 )
 
 # The address decides which tab is shown, so that reloading, links and the back button keep it. Within the
@@ -110,7 +110,7 @@ def _who(request: gr.Request) -> str:
     seen = visitor(request)
     if not seen.name:
         return ""
-    out = "" if seen.by_proxy else "<button>Log out</button>"
+    out = "" if seen.by_proxy else f"<button>{phrases.LOG_OUT}</button>"
     return (
         f'<form class="who" method="post" action="logout"><bdi>{render.escape(seen.name)}</bdi>{out}</form>'
     )

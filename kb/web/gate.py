@@ -20,6 +20,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from kb import phrases
 from kb.errors import Busy, KBError
 from kb.settings import Settings
 from kb.users import User, Users, known_as
@@ -222,7 +223,7 @@ class Gate:
             await _login_page(send, 429, str(error).capitalize(), name)
             return
         if token is None:
-            said = "The name or the password is wrong."
+            said = phrases.LOG_IN_WRONG
             if not by_page:
                 raise Refused(401, said)
             await _login_page(send, 401, said, name)

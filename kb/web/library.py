@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from kb import render
+from kb import phrases, render
 from kb.doctor import examine, repair
 from kb.errors import KBError, UsageError
 from kb.holdings import View, chosen
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
     from kb.settings import Settings
 
-NOT_YOURS = "Only editors may change the library."
 MOST_AT_ONCE = 1_000  # documents that are removed with one click
 
 CONTROLS_JS = """
@@ -150,11 +149,14 @@ class Library:
     def add(self, uploads: list[str] | None, seen: Seen, request: gr.Request) -> Iterator[tuple[Any, ...]]:
         """Take files in; the list and the charts follow when it is done."""
         if not uploads:
-            yield render.problem_html("There is no file: choose one first."), *_nothing(), gr.skip()
+            yield render.problem_html(phrases.LIBRARY_NO_FILE), *_nothing(), gr.skip()
             return
         try:
             for step in self._steps(lambda: self.intake.take([Path(u) for u in uploads]), request):
-                yield *self._told(step, "Reading", seen, request), None if step.results else gr.skip()
+                yield (
+                    *self._told(step, phrases.LIBRARY_READING, seen, request),
+                    None if step.results else gr.skip(),
+                )
         except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
             yield render.problem_html(explained(error)), *_nothing(), gr.skip()
 
@@ -162,7 +164,7 @@ class Library:
         """Read every source again."""
         try:
             for step in self._steps(self.intake.again, request):
-                yield self._told(step, "Reading again", seen, request)
+                yield self._told(step, phrases.LIBRARY_READING_AGAIN, seen, request)
         except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
             yield render.problem_html(explained(error)), *_nothing()
 
@@ -172,7 +174,7 @@ class Library:
         try:
             self._must_edit(request)
             if not isinstance(ids, list) or not 0 < len(ids) <= MOST_AT_ONCE:
-                raise UsageError("no document was named", "tick one first")
+                raise UsageError(phrases.LIBRARY_NONE_NAMED, phrases.LIBRARY_NONE_NAMED_CURE)
             undo = self.intake.remove([str(document_id) for document_id in ids])
         except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
             return render.problem_html(explained(error)), *_nothing(), seen
@@ -186,13 +188,14 @@ class Library:
         try:
             self._must_edit(request)
             if seen.undo is None:
-                raise UsageError("there is nothing to undo")
+                raise UsageError(phrases.LIBRARY_NO_UNDO)
             number = self.intake.undo(seen.undo)
         except Exception as error:  # noqa: BLE001  the visitor gets a sentence, the log gets the traceback
             return render.problem_html(explained(error)), *_nothing(), seen
         now = replace(seen, undo=None)
-        there = f"{render.count(number, 'document')} {'is' if number == 1 else 'are'} there again."
-        return shelf.told_html(there), *self._all(now, edits=True), now
+        there = phrases.LIBRARY_UNDONE if number == 1 else phrases.LIBRARY_UNDONE_SEVERAL
+        told = there.format(documents=render.count(number, "document"))
+        return shelf.told_html(told), *self._all(now, edits=True), now
 
     def mend(self, request: gr.Request) -> str:
         """Build anew what is damaged."""
@@ -208,7 +211,7 @@ class Library:
 
     def _must_edit(self, request: gr.Request) -> None:
         if not visitor(request).edits:
-            raise UsageError(NOT_YOURS, "log in as one")
+            raise UsageError(phrases.LIBRARY_NOT_YOURS, phrases.LIBRARY_NOT_YOURS_CURE)
 
     def _told(self, step: Step, verb: str, seen: Seen, request: gr.Request) -> tuple[Any, ...]:
         if step.results is None:
@@ -251,10 +254,7 @@ def _page(wanted: gr.EventData) -> int:
 
 def taken(settings: Settings) -> str:
     """How much may be handed in."""
-    return (
-        f"Add documents: at most {settings.upload_files:,} files of {settings.upload_megabytes} MB each. "
-        "They stay on the machine that runs kbqa."
-    )
+    return phrases.LIBRARY_TAKEN.format(files=settings.upload_files, megabytes=settings.upload_megabytes)
 
 
 def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
@@ -266,7 +266,7 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
         gr.Row(elem_classes="desk"),
         gr.Column(elem_id="library", elem_classes="main-column", min_width=280),
     ):
-        heading = render.heading_html("The library", "What the answers are made from, document by document.")
+        heading = render.heading_html(phrases.LIBRARY_TITLE, phrases.LIBRARY_LEAD)
         gr.HTML(heading, js_on_load=None, **plain)
         with gr.Column(elem_id="editing", visible=False) as editing:
             uploads = gr.File(
@@ -277,9 +277,9 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
                 interactive=True,
             )
             with gr.Row(elem_id="library-buttons"):
-                add = gr.Button("Add them", variant="primary", elem_id="add-documents", min_width=96)
-                again = gr.Button("Read all sources again", elem_id="sync", min_width=96)
-                health = gr.Button("Examine", elem_id="examine", min_width=96)
+                add = gr.Button(phrases.LIBRARY_ADD, variant="primary", elem_id="add-documents", min_width=96)
+                again = gr.Button(phrases.LIBRARY_AGAIN, elem_id="sync", min_width=96)
+                health = gr.Button(phrases.LIBRARY_EXAMINE, elem_id="examine", min_width=96)
         news = gr.HTML("", elem_id="library-news", js_on_load=NEWS_JS, **plain)
         controls = gr.HTML("", elem_id="library-controls", js_on_load=CONTROLS_JS, **plain)
         documents = gr.HTML("", elem_id="shelf", js_on_load=SHELF_JS, **plain)

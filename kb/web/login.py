@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from html import escape
 
+from kb import phrases
 from kb.errors import Busy
 from kb.users import User, Users, known_as
 
@@ -108,7 +109,7 @@ def page_html(nonce: str, problem: str = "", name: str = "") -> str:
     """The page on which to log in."""
     alert = f'<p class="problem" role="alert">{escape(problem)}</p>' if problem else ""
     return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>kbqa: log in</title>
+<html lang="en"><head><meta charset="utf-8"><title>{phrases.LOG_IN_PAGE}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <link rel="icon" href="data:,">
 <style nonce="{nonce}">
@@ -126,9 +127,10 @@ button {{ padding: .55rem 1.4rem; font: 600 1rem/1.4 inherit; font-family: inher
   background: var(--link); border: 0; border-radius: 6px; }}
 :focus-visible {{ outline: 2px solid var(--link); outline-offset: 2px; }}
 .problem {{ color: var(--warn); }}
-</style></head><body><main><form method="post" action="login"><h1>Log in</h1>{alert}
-<label>Name<input name="username" autocomplete="username" required autofocus
+</style></head><body><main><form method="post" action="login"><h1>{phrases.LOG_IN}</h1>{alert}
+<label>{phrases.LOG_IN_NAME}<input name="username" autocomplete="username" required autofocus
  value="{escape(name[:200])}"></label>
-<label>Password<input name="password" type="password" autocomplete="current-password" required></label>
-<button>Log in</button></form></main></body></html>
+<label>{phrases.LOG_IN_PASSWORD}<input name="password" type="password" autocomplete="current-password"
+ required></label>
+<button>{phrases.LOG_IN}</button></form></main></body></html>
 """

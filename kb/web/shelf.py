@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import get_args
 
-from kb import render
+from kb import phrases, render
 from kb.doctor import Health
 from kb.holdings import Holding, Only, Order, View, by_publisher, over_time, publishers
 from kb.render import count, escape
@@ -17,26 +17,6 @@ from kb.web.intake import Step, Taken
 
 PAGE = 25
 """Documents, or passages of one, that are shown at once."""
-
-ORDERS: dict[Order, str] = {
-    "newest": "Newest first",
-    "oldest": "Oldest first",
-    "title": "By title",
-    "publisher": "By publisher",
-    "passages": "Most passages first",
-}
-ONLY: dict[Only, str] = {
-    "all": "All documents",
-    "copies": "Copies of each other",
-    "problems": "With a problem",
-}
-OUTCOMES = {
-    "added": "Added",
-    "updated": "Updated",
-    "unchanged": "Unchanged",
-    "failed": "Failed",
-    "gone": "Gone",
-}
 
 
 def view_of(sent: dict[str, object]) -> View:
@@ -54,14 +34,15 @@ def controls_html(held: Sequence[Holding]) -> str:
     """Search, filters and order."""
     if not held:
         return ""
-    every = [("", "All publishers"), *((name, name) for name in publishers(held))]
+    every = [("", phrases.LIBRARY_EVERY_PUBLISHER), *((name, name) for name in publishers(held))]
     return (
-        '<form class="shelf-controls" role="search" aria-label="Documents">'
-        '<div class="control wide-control"><label for="shelf-words">Find</label><input id="shelf-words" '
-        'type="search" name="words" autocomplete="off" maxlength="200" '
-        'placeholder="Title, publisher, author, date"></div>'
-        f"{_select('Publisher', 'publisher', every)}{_select('Show', 'only', list(ONLY.items()))}"
-        f"{_select('Order', 'order', list(ORDERS.items()))}</form>"
+        f'<form class="shelf-controls" role="search" aria-label="{phrases.LIBRARY_DOCUMENTS}">'
+        f'<div class="control wide-control"><label for="shelf-words">{phrases.LIBRARY_FIND}</label>'
+        '<input id="shelf-words" type="search" name="words" autocomplete="off" maxlength="200" '
+        f'placeholder="{phrases.LIBRARY_FIND_PLACEHOLDER}"></div>'
+        f"{_select(phrases.LIBRARY_PUBLISHER, 'publisher', every)}"
+        f"{_select(phrases.LIBRARY_SHOW, 'only', list(phrases.LIBRARY_ONLY.items()))}"
+        f"{_select(phrases.LIBRARY_ORDER, 'order', list(phrases.LIBRARY_ORDERS.items()))}</form>"
     )
 
 
@@ -76,28 +57,25 @@ def _select(label: str, name: str, options: Sequence[tuple[str, str]]) -> str:
 def list_html(found: Sequence[Holding], total: int, page: int, *, edits: bool) -> str:
     """A page of the documents that were found, among ``total``, with boxes to tick for editors."""
     if not total:
-        how = (
-            "Choose files above" if edits else "Add a folder of articles with <code>kbqa ingest FOLDER</code>"
-        )
-        return f'<div class="shelf"><p class="nothing">The library is empty. {how}.</p></div>'
-    told = (
-        count(total, "document") if len(found) == total else f"{len(found):,} of {count(total, 'document')}"
-    )
+        command = "<code>kbqa ingest FOLDER</code>"
+        how = phrases.LIBRARY_EMPTY_EDITS if edits else phrases.LIBRARY_EMPTY_READS.format(command=command)
+        return f'<div class="shelf"><p class="nothing">{phrases.LIBRARY_EMPTY.format(how=how)}</p></div>'
+    told = count(total, "document")
+    if len(found) != total:
+        told = phrases.LIBRARY_SOME.format(number=len(found), documents=told)
     head = f'<p class="shelf-count" role="status">{told}</p>'
     if not found:
-        return f'<div class="shelf">{head}<p class="nothing">No document is like that.</p></div>'
+        return f'<div class="shelf">{head}<p class="nothing">{phrases.LIBRARY_NONE}</p></div>'
     first = page * PAGE
     rows = "".join(_row(one, edits) for one in found[first : first + PAGE])
-    tools = (
-        '<p class="shelf-tools"><button type="button" data-discard disabled>Remove the ticked</button></p>'
-        if edits
-        else ""
-    )
-    box = '<th scope="col"><span class="unseen">Tick</span></th>' if edits else ""
+    remove = f'<button type="button" data-discard disabled>{phrases.LIBRARY_REMOVE_TICKED}</button>'
+    tools = f'<p class="shelf-tools">{remove}</p>' if edits else ""
+    box = f'<th scope="col"><span class="unseen">{phrases.LIBRARY_TICK}</span></th>' if edits else ""
+    columns = "".join(f'<th scope="col">{column}</th>' for column in phrases.LIBRARY_COLUMNS)
     return (
-        f'<div class="shelf">{head}{tools}<table><caption class="unseen">Documents</caption><thead><tr>{box}'
-        '<th scope="col">Document</th><th scope="col">Publisher</th><th scope="col">Date</th>'
-        f'<th scope="col">Passages</th></tr></thead><tbody>{rows}</tbody></table>'
+        f'<div class="shelf">{head}{tools}<table>'
+        f'<caption class="unseen">{phrases.LIBRARY_DOCUMENTS}</caption>'
+        f"<thead><tr>{box}{columns}</tr></thead><tbody>{rows}</tbody></table>"
         f"{_pager(len(found), page)}</div>"
     )
 
@@ -106,7 +84,7 @@ def _row(one: Holding, edits: bool) -> str:
     d = one.document
     box = (
         f'<td class="tick"><input type="checkbox" data-id="{escape(d.id)}" '
-        f'aria-label="Tick {escape(d.title)}"></td>'
+        f'aria-label="{escape(phrases.LIBRARY_TICK_NAME.format(title=d.title))}"></td>'
         if edits
         else ""
     )
@@ -128,7 +106,8 @@ def _open(document_id: str, words: str) -> str:
 def _notes(one: Holding) -> str:
     notes = list(one.problems)
     if one.document.copies:
-        notes.append(f"Nearly the same text as {count(len(one.document.copies), 'other document')}.")
+        others = count(len(one.document.copies), "other document")
+        notes.append(phrases.LIBRARY_COPIES.format(documents=others))
     return "".join(f'<span class="note">{escape(note)}</span>' for note in notes)
 
 
@@ -140,9 +119,9 @@ def _pager(total: int, page: int) -> str:
     on = "" if last < total else " disabled"
     return (
         '<p class="pager">'
-        f'<button type="button" data-turn="{page - 1}"{back}>Previous</button>'
-        f"<span>{first:,}–{last:,} of {total:,}</span>"
-        f'<button type="button" data-turn="{page + 1}"{on}>Next</button></p>'
+        f'<button type="button" data-turn="{page - 1}"{back}>{phrases.LIBRARY_PREVIOUS}</button>'
+        f"<span>{phrases.LIBRARY_PLACE.format(first=first, last=last, total=total)}</span>"
+        f'<button type="button" data-turn="{page + 1}"{on}>{phrases.LIBRARY_NEXT}</button></p>'
     )
 
 
@@ -154,46 +133,50 @@ def document_html(
     Where it was read from is a path of this machine: those who may edit see it.
     """
     facts = [*render.known_facts(held.document), count(len(passages), "passage")]
-    facts.append(f"{len(document.text):,} characters")
+    facts.append(phrases.LIBRARY_CHARACTERS.format(number=len(document.text)))
     known = f'<p class="facts">{" · ".join(f"<bdi>{escape(fact)}</bdi>" for fact in facts)}</p>'
-    read = f'<p class="facts">Read from <bdi>{escape(document.source)}</bdi></p>' if edits else ""
+    source = phrases.LIBRARY_READ_FROM.format(source=f"<bdi>{escape(document.source)}</bdi>")
+    read = f'<p class="facts">{source}</p>' if edits else ""
     original = (
-        f'<p class="original">{render.web_link(document.url, "Open the original")}</p>'
+        f'<p class="original">{render.web_link(document.url, phrases.ORIGINAL)}</p>'
         if render.web_address(document.url)
         else ""
     )
     problems = "".join(f'<p class="note">{escape(problem)}</p>' for problem in held.problems)
     copies = "".join(f"<li>{_open(other, other)}</li>" for other in held.document.copies)
-    copies = f'<p class="note">Nearly the same text:</p><ul class="copies">{copies}</ul>' if copies else ""
-    remove = (
-        f'<button type="button" data-discard="{escape(document.id)}">Remove this document</button>'
-        if edits
-        else ""
-    )
+    near = f'<p class="note">{phrases.LIBRARY_COPIES_LIST}</p>'
+    copies = f'{near}<ul class="copies">{copies}</ul>' if copies else ""
+    discard = f'data-discard="{escape(document.id)}"'
+    remove = f'<button type="button" {discard}>{phrases.LIBRARY_REMOVE}</button>' if edits else ""
     first = page * PAGE
     items = "".join(_passage(passage) for passage in passages[first : first + PAGE])
     pager = _pager(len(passages), page).replace("data-turn=", f'data-view="{escape(document.id)}" data-page=')
     return (
         f'<article class="document-page" data-document="{escape(document.id)}">'
-        f'<p class="shelf-tools"><button type="button" data-back>Back to the list</button>{remove}</p>'
+        f'<p class="shelf-tools">{_back()}{remove}</p>'
         f'<h2 tabindex="-1" dir="auto">{escape(document.title)}</h2>{known}{read}{original}{problems}{copies}'
-        f'<ol class="passages" start="{first + 1}" aria-label="Passages">{items}</ol>{pager}</article>'
+        f'<ol class="passages" start="{first + 1}" aria-label="{phrases.LIBRARY_PASSAGES}">{items}</ol>'
+        f"{pager}</article>"
     )
+
+
+def _back() -> str:
+    return f'<button type="button" data-back>{phrases.LIBRARY_BACK}</button>'
 
 
 def missing_html(document_id: str) -> str:
     """That a document is not, or no longer, there."""
-    said = escape(f"There is no document {document_id[:200]!r}: it may have been removed.")
+    said = escape(phrases.LIBRARY_MISSING_WHY.format(id=document_id[:200]))
     return (
-        '<article class="document-page" data-document=""><p class="shelf-tools">'
-        '<button type="button" data-back>Back to the list</button></p><h2 tabindex="-1">Not here</h2>'
-        f"<p>{said}</p></article>"
+        f'<article class="document-page" data-document=""><p class="shelf-tools">{_back()}</p>'
+        f'<h2 tabindex="-1">{phrases.LIBRARY_MISSING}</h2><p>{said}</p></article>'
     )
 
 
 def _passage(passage: Passage) -> str:
-    place = filter(None, (passage.section, f"page {passage.page}" if passage.page else ""))
-    told = " · ".join([*map(escape, place), f"characters {passage.start:,}–{passage.end:,}"])
+    page = phrases.LIBRARY_PAGE.format(page=passage.page) if passage.page else ""
+    place = [passage.section, page, phrases.LIBRARY_PASSAGE.format(start=passage.start, end=passage.end)]
+    told = " · ".join(escape(part) for part in place if part)
     return (
         f'<li><p class="place" dir="auto">{told}</p>'
         f'<p class="passage-text" dir="auto">{escape(passage.text)}</p></li>'
@@ -206,10 +189,11 @@ def _passage(passage: Passage) -> str:
 def step_html(step: Step, verb: str) -> str:
     """How far a change is."""
     name = f" {escape(step.name)}" if step.name else ""
+    told = phrases.LIBRARY_STEP.format(verb=verb, done=step.done, sources=count(step.total, "source"))
     return (
         '<div class="intake" role="status"><div class="list-progress">'
         f'<progress max="{max(1, step.total)}" value="{step.done}" aria-label="{verb}"></progress>'
-        f"<p>{verb}: {step.done:,} of {count(step.total, 'source')}.{name}</p></div></div>"
+        f"<p>{told}{name}</p></div></div>"
     )
 
 
@@ -220,35 +204,36 @@ def results_html(results: Sequence[Taken]) -> str:
     items = "".join(_result(taken) for taken in told)
     counts = [
         f"{number:,} {word.lower()}"
-        for outcome, word in OUTCOMES.items()
+        for outcome, word in phrases.LIBRARY_OUTCOMES.items()
         if (number := sum(taken.outcome == outcome for taken in results))
     ]
-    line = f"{', '.join(counts) or 'There was nothing to read'}."
-    more = "" if len(told) == len(results) else f" The {quiet:,} that are unchanged are not listed."
+    line = f"{', '.join(counts) or phrases.LIBRARY_NOTHING_READ}."
+    more = "" if len(told) == len(results) else f" {phrases.LIBRARY_QUIET.format(number=quiet)}"
     listed = f'<ul class="results-of-intake">{items}</ul>' if items else ""
     return f'<div class="intake" role="status"><p>{line[:1].upper()}{line[1:]}{more}</p>{listed}</div>'
 
 
 def _result(taken: Taken) -> str:
     links = ", ".join(_open(document_id, document_id) for document_id in taken.documents[:5])
-    more = f" and {len(taken.documents) - 5:,} more" if len(taken.documents) > 5 else ""
+    left = len(taken.documents) - 5
+    more = f" {phrases.LIBRARY_MORE.format(number=left)}" if left > 0 else ""
     why = f'<span class="why" dir="auto">{escape(taken.error)}</span>' if taken.error else f"{links}{more}"
     css = "error" if taken.outcome in ("failed", "gone") else "answered"
     return (
-        f'<li><span class="badge {css}">{OUTCOMES[taken.outcome]}</span> '
+        f'<li><span class="badge {css}">{phrases.LIBRARY_OUTCOMES[taken.outcome]}</span> '
         f'<bdi class="source-name">{escape(taken.name)}</bdi> {why}</li>'
     )
 
 
 def removed_html(names: Sequence[str], uploads: int) -> str:
     """That documents were removed, with the way back."""
-    what = (
-        f"“{names[0]}” was removed." if len(names) == 1 else f"{count(len(names), 'document')} were removed."
-    )
-    still = "" if uploads else " A file that still lies in its folder comes back when it is read again."
+    what = phrases.LIBRARY_REMOVED_SEVERAL.format(documents=count(len(names), "document"))
+    if len(names) == 1:
+        what = phrases.LIBRARY_REMOVED.format(title=names[0])
+    still = "" if uploads else f" {phrases.LIBRARY_REMOVED_FILE}"
     return (
         f'<div class="intake" role="status"><p dir="auto">{escape(what + still)} '
-        '<button type="button" class="undo" data-undo>Undo</button></p></div>'
+        f'<button type="button" class="undo" data-undo>{phrases.LIBRARY_UNDO}</button></p></div>'
     )
 
 
@@ -259,15 +244,18 @@ def told_html(message: str) -> str:
 
 def health_html(health: Health, *, edits: bool) -> str:
     """What the doctor found."""
-    mended = "".join(f"<li>Mended: {escape(what)}.</li>" for what in health.repaired)
+    mended = "".join(
+        f"<li>{escape(phrases.LIBRARY_MENDED.format(what=what))}</li>" for what in health.repaired
+    )
     found = "".join(
         f'<li><span class="badge {"error" if finding.damage else ""}">'
-        f"{'Damage' if finding.damage else 'Note'}</span> "
+        f"{phrases.LIBRARY_DAMAGE if finding.damage else phrases.LIBRARY_NOTE}</span> "
         f"{escape(finding.what)}: {escape(finding.cure)}.</li>"
         for finding in health.findings
     )
-    said = "The library is sound." if health.sound else "The library is damaged."
-    mend = '<button type="button" data-mend>Mend it</button>' if edits and not health.sound else ""
+    said = phrases.LIBRARY_SOUND if health.sound else phrases.LIBRARY_DAMAGED
+    mend = f'<button type="button" data-mend>{phrases.LIBRARY_MEND}</button>'
+    mend = mend if edits and not health.sound else ""
     return f'<div class="intake" role="status"><p>{said} {mend}</p><ul>{mended}{found}</ul></div>'
 
 
@@ -280,18 +268,20 @@ def charts_html(held: Sequence[Holding]) -> str:
         return ""
     times, names = over_time(held), by_publisher(held)
     undated = sum(not one.document.published for one in held)
-    left_out = f"; {count(undated, 'document')} without a date" if undated else ""
+    missing = phrases.LIBRARY_UNDATED.format(documents=count(undated, "document"))
+    left_out = f"; {missing}" if undated else ""
     unit = "month" if times and len(times[0][0]) > 4 else "year"
     over = (
-        f"<figure><figcaption>Documents by {unit}{left_out}</figcaption>{_columns(times)}</figure>"
+        f"<figure><figcaption>{phrases.LIBRARY_BY[unit]}{left_out}</figcaption>{_columns(times)}</figure>"
         if times
         else ""
     )
-    by = f"<figure><figcaption>Documents by publisher</figcaption>{_bars(names)}</figure>"
+    by = f"<figure><figcaption>{phrases.LIBRARY_BY_PUBLISHER}</figcaption>{_bars(names)}</figure>"
     return (
-        f'<section class="charts" aria-label="Charts"><div class="chart-row">{over}{by}</div>'
-        f"<details><summary>The figures as tables</summary>{_figures(unit.capitalize(), times)}"
-        f"{_figures('Publisher', names)}</details></section>"
+        f'<section class="charts" aria-label="{phrases.LIBRARY_CHARTS}"><div class="chart-row">{over}{by}'
+        f"</div><details><summary>{phrases.LIBRARY_FIGURES}</summary>"
+        f"{_figures(phrases.LIBRARY_UNITS[unit], times)}{_figures(phrases.LIBRARY_PUBLISHER, names)}"
+        "</details></section>"
     )
 
 
@@ -317,7 +307,9 @@ def _columns(counts: Sequence[tuple[str, int]]) -> str:
             )
     peak = max(counts, key=lambda pair: pair[1])
     first, last = _in_words(counts[0][0]), _in_words(counts[-1][0])
-    said = f"{first} to {last}; most in {_in_words(peak[0])}: {count(peak[1], 'document')}"
+    said = phrases.LIBRARY_CHART_NAME.format(
+        first=first, last=last, peak=_in_words(peak[0]), documents=count(peak[1], "document")
+    )
     return (
         f'<svg viewBox="0 0 {width} {height + 40}" role="img" aria-label="{said}">'
         f'<text x="0" y="11">{most:,}</text><path d="M0 {height + 16.5}H{width}"/>{"".join(parts)}</svg>'
@@ -351,7 +343,7 @@ def _figures(what: str, counts: Sequence[tuple[str, int]]) -> str:
         f'<td class="number">{number:,}</td></tr>'
         for name, number in counts
     )
-    head = f'<tr><th scope="col">{what}</th><th scope="col">Documents</th></tr>'
+    head = f'<tr><th scope="col">{what}</th><th scope="col">{phrases.LIBRARY_DOCUMENTS}</th></tr>'
     return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>" if counts else ""
 
 
