@@ -6,12 +6,12 @@
     langchain:PROVIDER:MODEL     any LangChain embedding model
 
 The default runs through ONNX Runtime (see ``kb.minilm``), because importing torch alone takes longer than
-answering a question. Its matrices are rounded to 8 bits row by row, or in short blocks where the processor
-does not multiply such numbers. Not whole tensors: ``quantize_dynamic`` scales the input of a product by the
-largest value in it, which costs accuracy (cosine to float32 as low as 0.97) and makes the vector of a text
-depend on the texts beside it. With a scale for every row the cosine is above 0.995, and a row knows nothing
-of its neighbours. Texts are embedded one at a time, spread over threads, nearly as fast as batches, and
-nothing is left to chance: on one machine the same text always gives the same vector.
+answering a question. Its products are of 8-bit numbers: in whole rows, or in short blocks where the processor
+does not multiply such rows. Not as ``quantize_dynamic`` does it: that scales the input of a product by the
+largest value in it, which costs accuracy (cosine to float32 as low as 0.97). What is known to be large is
+scaled down first, which keeps the cosine of passages above 0.995 (0.985 for a word or two). Texts are
+embedded one at a time, so that none depends on those beside it, spread over threads, nearly as fast as
+batches, and nothing is left to chance: on one machine the same text always gives the same vector.
 """
 
 from __future__ import annotations

@@ -344,10 +344,10 @@ class _Graph:
         bias = np.concatenate([self.weights[f"{name}.bias"] for name in names])
         if self._rounding == "none":
             return self("Add", self("MatMul", x, self.constant(weight.T)), self.constant(bias))
-        if self._rounding == "rows" and lowest is None:
-            return self._whole_input(x, weight, bias, norm)
         if self._rounding == "rows":
-            return self._by_rows(x, weight, bias, lowest or 0.0)
+            if lowest is None:
+                return self._whole_input(x, weight, bias, norm)
+            return self._by_rows(x, weight, bias, lowest)
         numbers, scales = in_blocks(weight)
         inputs = x, self.constant(numbers), self.constant(scales), "", "", self.constant(bias)
         size: dict[str, Any] = {"N": weight.shape[0], "K": weight.shape[1]}
