@@ -308,8 +308,10 @@ def report(outcomes: Sequence[Outcome], show: int) -> None:
         print(f"{kind:20s} {len(lines):8d} {passed:14d}")
     wrong = [not o.passes(line) for o in outcomes for line in o.lines if line.way]
     fine = [not o.passes(line) for o in outcomes if o.kind in RIGHT for line in o.lines]
-    print(f"broken sentences caught: {statistics.mean(wrong):.3f} of {len(wrong)}")
-    print(f"right sentences lost: {statistics.mean(fine):.3f} of {len(fine)}")
+    for name, marked in (("broken sentences caught", wrong), ("right sentences lost", fine)):
+        print(f"{name}: {sum(marked) / max(1, len(marked)):.3f} of {len(marked)}")
+    for name, marked in (("broken sentences caught", wrong), ("right sentences lost", fine)):
+        print(f"{name}: {sum(marked) / max(1, len(marked)):.3f} of {len(marked)}")
     print(f"an answer takes {statistics.median(o.seconds for o in outcomes) * 1000:.0f} ms (median)")
     for outcome in outcomes:
         for line in outcome.lines:

@@ -30,6 +30,7 @@ from typing import Any
 from benchmarks.altered import Swap, Thesaurus, swaps_for
 from benchmarks.exercises import WIKIPEDIA, held_out, strangers, stretch
 from benchmarks.reworded import with_synonyms
+from kb.question import stated
 from kb.reader import Page
 from kb.text import Span, content_words, names, normalise, sentence_spans
 
@@ -205,56 +206,3 @@ def shortened(sentence: str, rng: random.Random) -> str:
     cuts = [m.start() for m in _JOINTS.finditer(sentence) if len(sentence[: m.start()].split()) >= 5]
     cuts = [c for c in cuts if _IS.search(sentence[:c]) or _DONE.search(sentence[:c])]
     return f"{sentence[: rng.choice(cuts)].rstrip(' ,;')}." if cuts else sentence
-
-
-_WHO_DOES = re.compile(
-    r"(?:who|what|which \w+|what \w+) "
-    r"(?!did|do|does|was the \w+ of|can|could|should|would|will|has|have|had|if)"
-    r"(?P<rest>(?:is|was|are|were|\w+(?:s|ed|ew|ote|ught|ade|ad|an|on|ook|ave))\b .+)",
-    re.IGNORECASE,
-)
-_WHEN_DONE = re.compile(
-    r"(?:when|where|in what \w+|what year) (?P<be>was|were|is|are) (?P<x>.+) "
-    r"(?P<done>\w+(?:ed|en|un|ilt|orn|ade))",
-    re.IGNORECASE,
-)
-
-
-_ASKED_OF = re.compile(r"(?:what|which|who|whom)(?: \w+){0,3}? (?:did|does|do) (?P<rest>.+)", re.IGNORECASE)
-_WHERE_DID = re.compile(
-    r"(?:when|where|in what \w+|in which \w+|what year) (?:did|does|do) (?P<rest>.+)", re.I
-)
-_WHERE_IS = re.compile(r"where (?P<be>is|was|are|were) (?P<x>.+?)(?: located| situated)?", re.IGNORECASE)
-_HOW_MANY = re.compile(r"how many (?P<rest>(?!.*\b(?:did|does|do)\b).+)", re.IGNORECASE)
-_HOW_LARGE = re.compile(r"how (?:\w+) (?P<be>is|was|are|were) (?P<x>.+)", re.IGNORECASE)
-
-
-def stated(question: str, answer: str) -> str | None:
-    """Question and answer as one statement, for the plainer forms of questions; else ``None``.
-
-    The grammar is now and then a learner's ("The council buy it in 1990."), which is understood.
-    """
-    bare, answer = question.strip().rstrip("? "), answer.strip().rstrip(".")
-    small = answer[:1].lower() + answer[1:] if re.match(r"(?:In|On|At|During)\b", answer) else answer
-    placed = small if re.match(r"(?:in|on|at|during|from|by|near|after|before)\b", small) else f"in {small}"
-    if match := _WHEN_DONE.fullmatch(bare):
-        made = f"{match['x']} {match['be']} {match['done']} {placed}"
-    elif match := _WHO_DOES.fullmatch(bare):
-        made = f"{answer} {match['rest']}"
-    elif match := _WHERE_DID.fullmatch(bare):
-        made = f"{match['rest']} {placed}"
-    elif match := _WHERE_IS.fullmatch(bare):
-        made = f"{match['x']} {match['be']} {placed}"
-    elif match := _ASKED_OF.fullmatch(bare):
-        made = f"{match['rest']} {small}"
-    elif match := _HOW_MANY.fullmatch(bare):
-        made = f"{answer} {match['rest']}" if len(answer.split()) == 1 else ""
-    elif match := _HOW_LARGE.fullmatch(bare):
-        made = f"{match['x']} {match['be']} {small}"
-    else:
-        made = ""
-    return f"{_capital(made)}." if made else None
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -152,6 +152,10 @@ _HANGS = re.compile(
     r"|before|after|than|while|both|either|neither|not|no|never|denied|denies)\b",
     re.IGNORECASE,
 )
+# ... and what was said before a semicolon, where one of these is in it.
+_GOVERNS = re.compile(
+    r":|\b(?:if|unless|until|whether|that|both|either|neither|denied|denies)\b", re.IGNORECASE
+)
 _OPENS = re.compile(r"(?:[A-Z][\w&.\u2019'-]*|[Tt]he|[Ii]ts?|[Tt]hey|[Tt]heir|[Hh]e|[Ss]he|[Hh]is|[Hh]er)\s")
 _NOUNS_TO_VERB = 6
 
@@ -167,9 +171,19 @@ def _clauses(sentence: str) -> list[Span]:
     return [*spans, (begin, len(sentence))]
 
 
+def is_fragment(text: str) -> bool:
+    """Whether a sentence has no verb that we know ("Up to 9,000.")."""
+    return not _VERB.search(text)
+
+
 def _parts(sentence: str, begin: int, joint: re.Match[str]) -> bool:
     left, right = sentence[begin : joint.start()], sentence[joint.end() :]
-    if _is_inside(sentence, joint.start()) or _HANGS.search(sentence[: joint.start()]):
+    if _is_inside(sentence, joint.start()):
+        return False
+    if joint.group().startswith(";"):  # it ends a statement as a full stop does, but not a thing of a list
+        stated = _VERB.search(left) and _VERB.search(right.partition(";")[0])
+        return bool(stated) and not _HANGS.match(right) and not _GOVERNS.search(sentence[: joint.start()])
+    if _HANGS.search(sentence[: joint.start()]):
         return False
     # "..., Norvia and Halden Bank said": what stands after the last comma is no statement.
     if not _VERB.search(left.rpartition(", ")[2]) or not _OPENS.match(right):

@@ -30,6 +30,7 @@ from kb.badges import worst
 from kb.chat import Budget, ChatModel, Cited, Messages, Reply, TooLong, read_json
 from kb.errors import ModelError
 from kb.extract import Candidate, cite
+from kb.question import stated
 from kb.text import content_words, fold, sentence_spans, words
 from kb.types import Answer, Citation, Found, Hit, Sentence, Step, Support, Turn
 from kb.verify import Finding, decisive
@@ -330,8 +331,11 @@ class Weighed:
 _SUPPORT: dict[str, Support] = {"supported": "supported", "contradicted": "conflict"}
 
 
-def weigh(before: str, said: Said, passages: Sequence[Hit], judge: Judge) -> Weighed:
-    """Hold a sentence against the passages that it names; ``before`` is what the answer says up to there."""
+def weigh(question: str, before: str, said: Said, passages: Sequence[Hit], judge: Judge) -> Weighed:
+    """Hold a sentence against the passages that it names; ``before`` is what the answer says up to there.
+
+    A first sentence without a verb ("Up to 9,000.") says what it says together with the question.
+    """
     known = [n for n in said.cited if 1 <= n <= len(passages)]
     unknown = len(said.cited) - len(known)
     hits = [passages[n - 1] for n in known]
@@ -339,15 +343,19 @@ def weigh(before: str, said: Said, passages: Sequence[Hit], judge: Judge) -> Wei
     if not hits or guard.brings_in(said.text, sources, _RULES):
         return Weighed(said, "unsupported", unknown=unknown, barred=True)
     lead = f"{before} " if before else ""
-    stated = [claim for claim in claims.split(lead + said.text) if claim.end > len(lead)]
-    if not stated or any(claim.kind != "claim" for claim in stated):
+    claimed = [claim for claim in claims.split(lead + said.text) if claim.end > len(lead)]
+    if not claimed or any(claim.kind != "claim" for claim in claimed):
         return Weighed(said, "unsupported", unknown=unknown, barred=True)
     found: list[Support] = []
     evidence: list[Candidate] = []
     probability = 1.0
-    for claim in stated:
+    for claim in claimed:
         findings = judge(claim.alone, hits)
         best = decisive(findings)
+        full = stated(question, claim.alone) if not before and claims.is_fragment(claim.alone) else None
+        if full and (best is None or best.verdict != "supported"):
+            findings = judge(full, hits)
+            best = decisive(findings)
         found.append("unsupported" if best is None else _SUPPORT[best.verdict])
         probability = min(probability, best.probability if best else 0.0)
         shown = best or max(findings, key=lambda f: f.likeness, default=None)
@@ -450,7 +458,7 @@ def _write(task: _Task, given: Sequence[Hit], *, searching: bool) -> Generator[A
         for n, sentence in enumerate(said):
             if n >= len(weighed) or weighed[n].said != sentence:
                 before = " ".join(each.text for each in said[:n])
-                weighed[n:] = [weigh(before, sentence, given, task.judge)]
+                weighed[n:] = [weigh(task.question, before, sentence, given, task.judge)]
                 if task.stream:
                     yield _growing(task, _Draft(reply, weighed), given)
         if task.stream and not finished:

@@ -218,6 +218,61 @@ def _side_by_side(text: str) -> tuple[str, ...]:
     return f"{first}?", f"{opening.group()} {second}"
 
 
+# ------------------------------------------------------------------------------------------ statements
+
+_WHO_DOES = re.compile(
+    r"(?:who|what|which \w+|what \w+) "
+    r"(?!did|do|does|was the \w+ of|can|could|should|would|will|has|have|had|if)"
+    r"(?P<rest>(?:is|was|are|were|\w+(?:s|ed|ew|ote|ught|ade|ad|an|on|ook|ave))\b .+)",
+    re.IGNORECASE,
+)
+_WHEN_DONE = re.compile(
+    r"(?:when|where|in what \w+|what year) (?P<be>was|were|is|are) (?P<x>.+) "
+    r"(?P<done>\w+(?:ed|en|un|ilt|orn|ade))",
+    re.IGNORECASE,
+)
+_ASKED_OF = re.compile(r"(?:what|which|who|whom)(?: \w+){0,3}? (?:did|does|do) (?P<rest>.+)", re.IGNORECASE)
+_WHERE_DID = re.compile(
+    r"(?:when|where|in what \w+|in which \w+|what year) (?:did|does|do) (?P<rest>.+)", re.I
+)
+_WHERE_IS = re.compile(r"where (?P<be>is|was|are|were) (?P<x>.+?)(?: located| situated)?", re.IGNORECASE)
+_HOW_MANY_OF = re.compile(
+    r"how (?:many|much)(?P<what>(?: [\w-]+){0,3}) (?:did|does|do|can|could|will|has|have) (?P<rest>.+)", re.I
+)
+_HOW_MANY = re.compile(r"how many (?P<rest>(?!.*\b(?:did|does|do)\b).+)", re.IGNORECASE)
+_HOW_LARGE = re.compile(r"how (?:\w+) (?P<be>is|was|are|were) (?P<x>.+)", re.IGNORECASE)
+_SMALL = re.compile(r"(?:In|On|At|During|Up|About|Around|Over|More|Less|Nearly|Almost|Some|The|An?)\b")
+
+
+def stated(question: str, answer: str) -> str | None:
+    """Question and answer as one statement, for the plainer forms of questions; else ``None``.
+
+    The grammar is now and then a learner's ("The council buy it in 1990."), which is understood.
+    """
+    bare, answer = question.strip().rstrip("? "), answer.strip().rstrip(".")
+    small = answer[:1].lower() + answer[1:] if _SMALL.match(answer) else answer
+    placed = small if re.match(r"(?:in|on|at|during|from|by|near|after|before)\b", small) else f"in {small}"
+    if match := _WHEN_DONE.fullmatch(bare):
+        made = f"{match['x']} {match['be']} {match['done']} {placed}"
+    elif match := _WHO_DOES.fullmatch(bare):
+        made = f"{answer} {match['rest']}"
+    elif match := _WHERE_DID.fullmatch(bare):
+        made = f"{match['rest']} {placed}"
+    elif match := _WHERE_IS.fullmatch(bare):
+        made = f"{match['x']} {match['be']} {placed}"
+    elif match := _ASKED_OF.fullmatch(bare):
+        made = f"{match['rest']} {small}"
+    elif match := _HOW_MANY_OF.fullmatch(bare):
+        made = f"{match['rest']} {small}{match['what']}"
+    elif match := _HOW_MANY.fullmatch(bare):
+        made = f"{answer} {match['rest']}" if len(answer.split()) == 1 else ""
+    elif match := _HOW_LARGE.fullmatch(bare):
+        made = f"{match['x']} {match['be']} {small}"
+    else:
+        made = ""
+    return f"{made[:1].upper()}{made[1:]}." if made else None
+
+
 # ------------------------------------------------------------------------------------ named sources, time
 
 

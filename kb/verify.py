@@ -40,7 +40,7 @@ _MARGIN = 0.05  # ... and this much more like the claim than one that supports i
 class Finding:
     """What one sentence says of a claim: how likely that is right, and how alike the two are (both 0...1).
 
-    ``beside`` is a second sentence, where only both together say it.
+    ``named``: a rule names the difference. ``beside`` is a second sentence, where only both together say it.
     """
 
     verdict: Judgement
@@ -49,6 +49,7 @@ class Finding:
     explanation: str
     evidence: Candidate
     beside: Candidate | None = None
+    named: bool = False
 
     @property
     def sentences(self) -> tuple[Candidate, ...]:
@@ -118,7 +119,7 @@ def decisive(findings: Sequence[Finding]) -> Finding | None:
     """The finding that decides: support, unless a sentence that is clearly more like the claim contradicts.
 
     A contradiction counts only in one of the sentences most like the claim; the others are about something
-    else that merely has another value.
+    else that merely has another value. One without a named difference has to be the surer of the two as well.
     """
 
     def nearest(verdict: Judgement) -> Finding | None:
@@ -129,7 +130,8 @@ def decisive(findings: Sequence[Finding]) -> Finding | None:
     if against and against.likeness < most - _CLOSE_TO_BEST:
         against = None
     if support and against:
-        return against if against.likeness > support.likeness + _MARGIN else support
+        clearly = against.named or against.probability > support.probability
+        return against if clearly and against.likeness > support.likeness + _MARGIN else support
     return support or against
 
 
@@ -167,10 +169,17 @@ class Compared:
 
 
 def judge(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds) -> list[Finding]:
-    """What those sentences say of a claim that are most like it; where none settles it, two together."""
+    """What those sentences say of a claim that are most like it; where none settles it, two together.
+
+    That a sentence seems to contradict a claim, though no rule names a difference, may be because it has half
+    of it.
+    """
     compared = compare(claim, evidence, embed, odds)
     findings = [_finding(claim, one, *told) for one, told in zip(compared, _weighed(compared), strict=True)]
-    return findings if decisive(findings) else [*findings, *_together(claim, compared, embed, odds)]
+    best = decisive(findings)
+    if best and (best.verdict == "supported" or best.named):
+        return findings
+    return [*findings, *_together(claim, compared, embed, odds)]
 
 
 def _together(claim: str, compared: Sequence[Compared], embed: Embed, odds: Odds) -> list[Finding]:
@@ -297,7 +306,7 @@ def _finding(claim: str, one: Compared, told: Judgement, probability: float) -> 
         return Finding("supported", sure, one.likeness, why, one.evidence)
     if one.difference:
         sure = weigh.load_scales().named
-        return Finding("contradicted", sure, one.likeness, one.difference, one.evidence)
+        return Finding("contradicted", sure, one.likeness, one.difference, one.evidence, named=True)
     if told == "contradicted":
         why = f"{source} says something else, though no single word makes the difference."
         if one.missing:

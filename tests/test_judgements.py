@@ -8,30 +8,11 @@ import random
 import re
 from pathlib import Path
 
-import pytest
-
 from benchmarks.altered import Thesaurus
-from benchmarks.judgements import Judgements, denial, of_pairs, shortened, stated
+from benchmarks.judgements import Judgements, denial, of_pairs, shortened
 from kb.weigh import VERDICTS
 from tests.test_exercises import QUESTIONS, RIVER
 from tests.test_exercises import thesaurus as thesaurus
-
-
-@pytest.mark.parametrize(
-    ("question", "answer", "statement"),
-    [
-        ("Who bought the bridge?", "Ada Holm", "Ada Holm bought the bridge."),
-        ("When was the bridge painted?", "1974", "The bridge was painted in 1974."),
-        ("When was the bridge painted?", "In May", "The bridge was painted in May."),
-        ("What is the capital of Norway?", "Oslo", "Oslo is the capital of Norway."),
-        ("Why did the council close it?", "for repairs", None),
-        ("How long is the Lenne?", "130 miles", "The Lenne is 130 miles."),
-        ("Where did the council buy it?", "Holm", "The council buy it in Holm."),
-        ("How many people live there?", "130", "130 people live there."),
-    ],
-)
-def test_question_and_answer_become_a_statement(question: str, answer: str, statement: str | None) -> None:
-    assert stated(question, answer) == statement
 
 
 def test_a_denial_says_the_opposite() -> None:

@@ -19,6 +19,7 @@ from kb.question import (
     period,
     preferred,
     stand_alone,
+    stated,
     wants_list,
 )
 from kb.settings import Settings
@@ -335,3 +336,22 @@ def test_sources_that_a_question_names_are_preferred() -> None:
 )
 def test_other_languages_are_recognised(text: str, language: str | None) -> None:
     assert other_language(text) == language
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "statement"),
+    [
+        ("Who bought the bridge?", "Ada Holm", "Ada Holm bought the bridge."),
+        ("When was the bridge painted?", "1974", "The bridge was painted in 1974."),
+        ("When was the bridge painted?", "In May", "The bridge was painted in May."),
+        ("What is the capital of Norway?", "Oslo", "Oslo is the capital of Norway."),
+        ("Why did the council close it?", "for repairs", None),
+        ("How long is the Lenne?", "130 miles", "The Lenne is 130 miles."),
+        ("Where did the council buy it?", "Holm", "The council buy it in Holm."),
+        ("How many people live there?", "130", "130 people live there."),
+        ("How many ships does a lock hold?", "Up to 12.", "A lock hold up to 12 ships."),
+        ("How much did they raise?", "$4 million", "They raise $4 million."),
+    ],
+)
+def test_question_and_answer_become_a_statement(question: str, answer: str, statement: str | None) -> None:
+    assert stated(question, answer) == statement
