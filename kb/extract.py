@@ -663,29 +663,58 @@ def _alike(one: Candidate, other: Candidate) -> bool:
 
 
 def disagreements(question: Question, reading: Reading) -> list[tuple[str, Candidate]]:
-    """The values that documents give for what was asked where they differ, each with the first to give it."""
+    """The values that documents give for what was asked where they differ, each with the first to give it.
+
+    A sentence that leaves out something of the question that the best one has speaks of something else: of
+    the same firm on another day.
+    """
     if question.wants_list or question.kind in {"yes_no", "why", "how", "list"}:
         return []
     values: list[tuple[_Value, str, Candidate]] = []
     trust = max(reading.trust, default=0.0)
+    asked = _particulars(question)
     for candidate, told, own in list(zip(reading.candidates, reading.told, reading.trust, strict=True))[
         :_RIVALS
     ]:
         value = _value(question, told)
         # A second value counts only where the reader is about as sure of it as of the best.
-        if value is None or own < max(SURE_ENOUGH, trust - RIVAL):
+        if value is None or own < max(SURE_ENOUGH, trust - RIVAL) or _aside(question, candidate, told):
             continue
         document = candidate.hit.passage.document_id
         if all(
             c.hit.passage.document_id != document and _differ(value, other) and not _same_text(candidate, c)
             for other, _, c in values
-        ):
+        ) and (not values or _of_the_same(asked, values[0][2], candidate)):
             values.append((value, told, candidate))
     return [(told, candidate) for _, told, candidate in values] if len(values) > 1 else []
 
 
+def _aside(question: Question, c: Candidate, told: str) -> bool:
+    """Whether a value is somebody else's, or that of several together ("A, B and C spent ..."), or the day on
+    which the rest was written."""
+    if question.kind == "when":
+        return bool(re.search(rf"\b(?:wrote|said|reported|told \w+) on {re.escape(told)}", c.text))
+    if question.kind not in {"how_many", "how_much"} or len(question.names) != 1:
+        return False
+    if c.names and not _share(frozenset(question.names[0].split()), fold(c.text)):
+        return True
+    name = f"(?i:{re.escape(question.names[0])})"
+    return bool(re.search(rf"\w(?:,| and|,? &) {name}\b|\b{name}(?:, | and |,? & )[A-Z]", c.text))
+
+
+def _of_the_same(asked: frozenset[str], first: Candidate, other: Candidate) -> bool:
+    """Whether a sentence has what the first one has of the question; "it" may stand for one word."""
+    lacking = (asked & _stems_around(first)) - _stems_around(other)
+    return len(lacking) <= bool(_POINTS_BACK.match(other.text))
+
+
+def _stems_around(c: Candidate) -> frozenset[str]:
+    """The stems of a sentence and of what it may lean on: the one before it, and the titles above."""
+    return c.stems | _traits(c.before).stems | _traits(_heading(c.hit)).stems
+
+
 _RIVALS = 10  # candidates that are looked at for another value
-SURE_ENOUGH = 0.0  # log odds: the reader must hold that a sentence rather answers than not
+SURE_ENOUGH = -1.0  # log odds that a sentence answers at all
 RIVAL = 3.0  # ... and be no more than this less sure of it than of the best
 
 
@@ -702,12 +731,38 @@ def _value(question: Question, told: str) -> _Value | None:
     found = dates(told)
     if question.kind == "when":
         return _Value("date", frozenset(f"{d.year}" for d in found)) if found and found[0].year else None
-    numbers = frozenset(f"{a.value:g}" for a in amounts(told) if a.kind != "year")
     if question.kind in {"how_many", "how_much"}:
-        return _Value("amount", numbers) if numbers else None
-    named = frozenset(w.stem for s, e in names(f"The {told}") for w in content_words(f"The {told}"[s:e]))
+        found_amounts = [a for a in amounts(told) if a.kind != "year"]
+        numbers = frozenset(f"{a.value:g}" for a in found_amounts)
+        money = any(a.kind == "money" for a in found_amounts)
+        return _Value("money" if money else "amount", numbers) if numbers else None
+    if _ATTRIBUTE.match(question.text) and len(told.split()) <= _SHORT and not re.search(r"\d", told):
+        named = _content_stems(told)
+    else:
+        named = frozenset(w.stem for s, e in names(f"The {told}") for w in content_words(f"The {told}"[s:e]))
     new = named - {w.stem for w in question.words}
     return _Value("name", new) if new else None
+
+
+# What is asked for, as the question puts it: "what is the birth date of", "in which city did".
+_ASKED_FOR = re.compile(
+    r"(?:\w+ )?(?:what|which|how many|how much)(?: \w+){0,3}? "
+    r"(?:is|was|are|were|did|do|does|has|have|had|can|will)\b(?: the (?:\w+ ){1,3}of\b)?",
+    re.IGNORECASE,
+)
+
+
+def _particulars(question: Question) -> frozenset[str]:
+    """The stems of the question, without what an answer gives in other words or a figure."""
+    opening = _ASKED_FOR.match(question.text)
+    return frozenset(w.stem for w in question.words) - _content_stems(opening.group() if opening else "")
+
+
+# Questions for one quality of a thing, which a common noun can be the value of: "what sport does she play".
+_ATTRIBUTE = re.compile(
+    r"(?:what|which) (?:\w+ ){1,2}?(?:is|was|does|did)\b|what (?:is|was) the (?:\w+ ){1,3}of\b", re.IGNORECASE
+)
+_SHORT = 3  # words that are such a value, and no more
 
 
 def _differ(one: _Value, other: _Value) -> bool:

@@ -63,7 +63,7 @@ _PATTERNS: tuple[tuple[AnswerKind, str], ...] = (
     ),
     (
         "when",
-        r"\b(?:since )?when\b"
+        r"\b(?:since )?when\b|\bwhat (?:is|was) (?:the |\w+['\u2019]s )(?:\w+ ){0,2}(?:year|date|birthday)\b"
         r"|\b(?:what|which|in what|in which) (?:\w+ )?(?:year|date|day|month|century|decade|time)\b",
     ),
     ("where", r"\bwhere\b|\b(?:what|which) (?:country|city|place|town|state|region|continent|location)\b"),

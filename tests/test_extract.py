@@ -241,13 +241,39 @@ def test_values_that_differ_are_named() -> None:
         (("It cost $3 million.", "$3 million", 4.0), ("It cost 3 million.", "3 million", 4.0)),
         (("Nora Blum did.", "Nora Blum", 4.0), ("Blum did it.", "Blum", 4.0)),
         (("It has 12 cars.", "12 cars", 4.0), ("It has 30 seats.", "30 seats", 0.9)),
-        (("It has 12 cars.", "12 cars", 0.5), ("It has 30 cars.", "30 cars", -0.1)),
+        (("It has 12 cars.", "12 cars", 0.5), ("It has 30 cars.", "30 cars", -1.1)),
         (("It starts in May 2027.", "May 2027", 4.0), ("It starts in 2027.", "2027", 4.0)),
     ],
 )
 def test_values_that_agree_or_are_not_sure_are_not(told: tuple[tuple[str, str, float], ...]) -> None:
     for question in ("How much did it cost?", "Who did it?", "How many has it?", "When does it start?"):
         assert rivals(question, *told) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "other", "of_something_else"),
+    [
+        ("When does Lenne launch?", "Lenne plans a launch in", "2030", "Lenne hired Ada Holm in 2026."),
+        ("When does Lenne open?", "Lenne opens in", "2030", "Blum wrote on 2026 of Lenne opening."),
+        ("How much did Lenne spend?", "Lenne spent", "$3 bn", "Holm, Lenne and Blum spent $9 bn."),
+        ("How much did Lenne spend?", "Lenne spent", "$3 bn", "Norvia spent $9 bn."),
+        ("How many tons did Lenne buy?", "Lenne bought tons of coal:", "3", "Lenne bought tons for $9 bn."),
+    ],
+)
+def test_a_value_of_something_else_is_no_other_value(
+    question: str, said: str, other: str, of_something_else: str
+) -> None:
+    value = next(value for value in ("$9 bn", "2026") if value in of_something_else)
+    first = (f"{said} {other}.", other, 1.0)
+    assert rivals(question, first, (of_something_else, value, 1.0)) == []
+    another = other.replace("3", "7", 1)
+    assert rivals(question, first, (f"{said} {another}.", another, 1.0)) == [other, another]
+
+
+def test_a_quality_has_common_nouns_for_values() -> None:
+    told = (("Ada Holm plays golf.", "golf", 1.0), ("Ada Holm plays ice hockey.", "ice hockey", 0.5))
+    assert rivals("What sport does Ada Holm play?", *told) == ["golf", "ice hockey"]
+    assert rivals("What does Ada Holm like?", *told) == []
 
 
 def test_the_nearest_in_meaning_of_the_best_sentences_moves_up() -> None:
