@@ -15,8 +15,7 @@ small or large) in several variants:
     compound   joined with one or two other questions of the same knowledge base; either answer is right
     removed    with its own paragraphs left out of the hits; nothing is right
     reworded_removed, typed_removed, compound_removed   both
-    altered    with a name, number or word changed for another one, a word turned into its opposite, or a
-               "not" put in; nothing is right
+    altered    with one thing changed, as people make near misses (``altered.near_miss``); nothing is right
 
 Only questions that the reader was not trained on are asked (``exercises.held_out``), and twice as many about
 paragraphs of Wikipedia as about others.
@@ -43,7 +42,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.altered import Thesaurus, negated, swaps_for
+from benchmarks.altered import Thesaurus, near_miss
 from benchmarks.exercises import held_out, strangers
 from benchmarks.reworded import reworded
 from ingest.split import split
@@ -67,7 +66,8 @@ class Asked:
     """One question as it was put to one knowledge base.
 
     ``looked`` are the candidates (indices into ``found``) that the shipped order puts first, ``near`` how
-    near in meaning they are, and ``judged`` what the judge says of the one that the shipped model prefers.
+    near in meaning they are, ``judged`` what the judge says of the one that the shipped model prefers, and
+    ``differs`` whether the question says something else.
     """
 
     collection: str
@@ -80,6 +80,7 @@ class Asked:
     looked: NDArray[np.int64]
     near: NDArray[np.float64]
     judged: float
+    differs: float
     right: NDArray[np.bool_]  # which candidates hold the answer; none in an unanswerable variant
 
 
@@ -155,9 +156,7 @@ class Alterations:
         return other if other != text else None
 
     def __call__(self, text: str, context: str, rng: random.Random) -> str | None:
-        swaps = swaps_for(text, context, self._names, self._thesaurus, rng)
-        altered = negated(text) if rng.random() < 0.06 or not swaps else rng.choice(swaps).into(text)
-        return altered if altered and altered.lower() != text.lower() else None
+        return near_miss(text, context, self._names, self._thesaurus, rng)
 
 
 def fill(store: Store, contexts: Sequence[str]) -> None:
@@ -220,15 +219,16 @@ class Asker:
 
 def look(
     question: Question, weights: Weights, found: Sequence[extract.Candidate], senses: extract.Senses
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], float]:
-    """``rows``, ``looked``, ``near`` and ``judged`` of ``Asked``."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], float, float]:
+    """``rows``, ``looked``, ``near``, ``judged`` and ``differs`` of ``Asked``."""
     model = extract.load_model()
     rows = extract.features(question, weights, found, extract.mark(question, found, senses.read))
     order = rows @ model.order
     looked = np.argsort(-order, kind="stable")[: extract.LOOKED_AT]
     near = extract.nearness(question, [found[i] for i in looked], senses.embed)
     first = found[int(extract.reordered(order, looked, near, model.near).argmax())]
-    return rows, looked, near, extract.borne_out(question, first, senses.judge)
+    judged, differs = extract.borne_out(question, first, senses.judge), extract.differs(question, first)
+    return rows, looked, near, judged, differs
 
 
 def group_of(context: str) -> str:

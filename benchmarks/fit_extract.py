@@ -144,7 +144,7 @@ def scores_of(asked: Asked, order: Array, near: float) -> Array:
 
 def summary_of(asked: Asked, scores: Array) -> Array:
     hits = list({id(c.hit): c.hit for c in asked.found}.values())
-    return extract.summarise(asked.weights, hits, scores, asked.rows, asked.near, asked.judged)
+    return extract.summarise(asked.weights, hits, scores, asked.rows, asked.near, asked.judged, asked.differs)
 
 
 def balanced(asked: Sequence[Asked]) -> list[tuple[Array, Mask]]:

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kb import rules
 from kb.embed import Embed
 from kb.question import Question
 from kb.reader import Marks, Page
@@ -330,7 +331,7 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
 
 # ----------------------------------------------------------------------------------------- models
 
-SUMMARY = ("order", "reader", "covered", "words", "library", "near", "borne_out")
+SUMMARY = ("order", "reader", "covered", "words", "library", "near", "borne_out", "differs")
 TERMS = (*SUMMARY, *(f"{one}*{other}" for one, other in combinations_with_replacement(SUMMARY, 2)))
 
 
@@ -350,6 +351,28 @@ def borne_out(question: Question, first: Candidate, judge: Odds) -> float:
     return float(judge(question.search_text, [page])[0, 0])
 
 
+def differs(question: Question, first: Candidate) -> float:
+    """1 if the question, taken for a claim, says something else than the best sentence, else 0.
+
+    A denial, an opposite, another name, as a sub-editor's rules find them: of these near misses are made.
+    """
+    return float(rules.difference(paired(question.search_text.rstrip("? "), first)) is not None)
+
+
+def paired(claim: str, evidence: Candidate) -> rules.Pair:
+    """A claim beside a sentence, as ``rules`` compare them."""
+    hit = evidence.hit
+    around = " | ".join(filter(None, (title_of(hit), hit.passage.section, evidence.before)))
+    return rules.pair(claim, evidence.text, around, hit.source.published)
+
+
+def title_of(hit: Hit) -> str:
+    """The title of a hit's document; empty where it is but the beginning of the text, for want of one."""
+    title, text = hit.source.title, hit.passage.text
+    is_line = text[len(title) :].startswith("\n")
+    return "" if text.startswith(title) and not is_line else title
+
+
 def reordered(order: Matrix, best: NDArray[np.int64], near: Matrix, weight: float) -> Matrix:
     """The order scores, with those of the ``best`` (indices) moved by how near they are among themselves."""
     moved = order.copy()
@@ -358,15 +381,21 @@ def reordered(order: Matrix, best: NDArray[np.int64], near: Matrix, weight: floa
 
 
 def summarise(
-    weights: Weights, hits: Sequence[Hit], order: Matrix, rows: Matrix, near: Matrix, judged: float
+    weights: Weights,
+    hits: Sequence[Hit],
+    order: Matrix,
+    rows: Matrix,
+    near: Matrix,
+    judged: float,
+    differing: float,
 ) -> Matrix:
     """What speaks for and against the question being answered at all, shape (len(SUMMARY),).
 
     The best order score; what the reader says of the sentence that it trusts most; how much of the question
     the best hits hold together (one in several parts is answered by several of them); what these have to
     be seen against: the length of the question, and the size of the library, since in a large one something
-    always looks a little like an answer; how near in meaning the nearest of the best sentences is; and what
-    the judge says of the first.
+    always looks a little like an answer; how near in meaning the nearest of the best sentences is; what the
+    judge says of the first; and whether the question differs from it.
     """
     together = frozenset().union(*(_hit_stems(hit) for hit in hits[:5]))
     return np.array(
@@ -378,6 +407,7 @@ def summarise(
             math.log1p(weights.passages),
             near.max(),
             judged,
+            differing,
         ]
     )
 
@@ -474,7 +504,8 @@ def read(question: Question, weights: Weights, hits: Sequence[Hit], senses: Sens
     order = reordered(order, best[:LOOKED_AT], near, model.near)
     best = np.argsort(-order, kind="stable")
     judged = borne_out(question, found[best[0]], senses.judge)
-    summary = summarise(weights, hits, order, rows, near, judged)
+    differing = differs(question, found[best[0]])
+    summary = summarise(weights, hits, order, rows, near, judged, differing)
     answerable, right = model.probabilities(summary).tolist()
     # That a document answers its own question is as sure as that it is the one asked here.
     asked = _asked_there(question, weights, found[best[0]])

@@ -17,7 +17,7 @@ import numpy as np
 from kb import claims, provenance, rules, weigh
 from kb.claims import Claim
 from kb.embed import Embed
-from kb.extract import Candidate, Odds, candidates, cite
+from kb.extract import Candidate, Odds, candidates, cite, paired, title_of
 from kb.reader import Page
 from kb.rules import Pair
 from kb.statement import akin
@@ -106,7 +106,7 @@ def _values(claim: str, best: Finding, findings: Sequence[Finding]) -> list[tupl
     """What the sentences about the claim have in the place of its figure or date, the deciding one first."""
     values = []
     for finding in (best, *findings):
-        said = None if finding.verdict == "not_found" else rules.value(_pair(claim, finding.evidence))
+        said = None if finding.verdict == "not_found" else rules.value(paired(claim, finding.evidence))
         # A sentence that differs in something else speaks of something else.
         if said and (finding.verdict == "supported" or said in finding.explanation):
             values.append((finding.evidence, said))
@@ -137,7 +137,7 @@ def decisive(findings: Sequence[Finding]) -> Finding | None:
 
 def _nearest(claim: str, evidence: Sequence[Candidate], embed: Embed) -> list[tuple[Candidate, float]]:
     """The sentences most like the claim, each with the cosine similarity of the two."""
-    shared = [(rules.coverage(_pair(claim, candidate)), candidate) for candidate in evidence]
+    shared = [(rules.coverage(paired(claim, candidate)), candidate) for candidate in evidence]
     if not shared:
         return []
     shared.sort(key=lambda pair: -pair[0])
@@ -230,7 +230,7 @@ def _weighed(compared: Sequence[Compared]) -> list[tuple[Judgement, float]]:
 def compare(claim: str, evidence: Sequence[Candidate], embed: Embed, odds: Odds) -> list[Compared]:
     """The claim beside each of the sentences that are most like it, the nearest first."""
     near = _nearest(claim, evidence, embed)
-    pairs = [_pair(claim, sentence) for sentence, _ in near]
+    pairs = [paired(claim, sentence) for sentence, _ in near]
     pages = [
         (page_of(pair, sentence), passage_of(pair, sentence))
         for pair, (sentence, _) in zip(pairs, near, strict=True)
@@ -282,7 +282,7 @@ def _read(
 def page_of(pair: Pair, evidence: Candidate) -> Page:
     """A sentence as the reader judges it: after the one before it, under title and section, and with the
     claim's name where it may mean that by "she" or "it"."""
-    heading = f"{_title(evidence.hit)} {evidence.hit.passage.section or ''}".strip()
+    heading = f"{title_of(evidence.hit)} {evidence.hit.passage.section or ''}".strip()
     return Page(heading, f"{rules.tidy(evidence.before)} {rules.resolved(pair)}".strip())
 
 
@@ -333,21 +333,8 @@ def _another_kind(pair: Pair, alike: Callable[[str, str], float]) -> str | None:
 
 def sentences(hit: Hit) -> list[Candidate]:
     """The sentences of a hit; that a title was made from one does not turn it into a heading."""
-    own = replace(hit, source=replace(hit.source, title=_title(hit)))
+    own = replace(hit, source=replace(hit.source, title=title_of(hit)))
     return [replace(candidate, hit=hit) for candidate in candidates([own])]
-
-
-def _title(hit: Hit) -> str:
-    """The title of a hit's document; empty where it is but the beginning of the text, for want of one."""
-    title, text = hit.source.title, hit.passage.text
-    is_line = text[len(title) :].startswith("\n")
-    return "" if text.startswith(title) and not is_line else title
-
-
-def _pair(claim: str, evidence: Candidate) -> Pair:
-    hit = evidence.hit
-    around = " | ".join(filter(None, (_title(hit), hit.passage.section, evidence.before)))
-    return rules.pair(claim, evidence.text, around, hit.source.published)
 
 
 def _plain(text: str) -> str:
