@@ -285,8 +285,9 @@ class _Reader:
             if plain.endswith("est") and len(plain) > 5:
                 before = fold(self.words[n - 1].text) if n else ""
                 found.append(self.slot("ordinal", plain, span, rank=_ORDINALS.get(before, 1.0)))
-            if plain in _ORDINALS and self._next(n):
-                found.append(self.slot("ordinal", self._next(n), span, rank=_ORDINALS[plain]))
+            of = self._next(n)
+            if plain in _ORDINALS and of and not (plain == "last" and of in _PERIODS):
+                found.append(self.slot("ordinal", of, span, rank=_ORDINALS[plain]))
         return found
 
     def _negated(self, n: int) -> bool:
@@ -310,7 +311,11 @@ _ORDINALS = {
         start=1,
     )
     for name in pair.split("/")
-}
+} | {"last": -1.0}
+# The last of these is mostly the one before this one.
+_PERIODS = frozenset(
+    map(form, map(stem, "hour day night week weekend month quarter season year decade century time".split()))
+)
 _SHARES = {
     word: float(n)
     for n, group in enumerate(
@@ -381,6 +386,15 @@ _OPPOSITES = """
     small smaller | large larger;
     majority | minority;
     ahead | behind;
+    maximum | minimum;
+    oldest | youngest;
+    older | younger;
+    positive positively | negative negatively;
+    public publicly | private privately;
+    internal | external;
+    domestic | foreign;
+    same | different;
+    encourage encourages encouraged | discourage discourages discouraged;
     love loves loved | hate hates hated
 """
 

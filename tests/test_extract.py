@@ -15,6 +15,7 @@ from kb.extract import (
     candidates,
     choose,
     compose,
+    differs,
     load_model,
     nearness,
     reordered,
@@ -196,6 +197,19 @@ def test_an_answer_from_a_faq_is_the_whole_answer() -> None:
     reading = Reading(ranked, (3.0, 1.0, 0.5), ("",) * 3, (0.0,) * 3, 0.9, 0.9, own_answer=True)
     chosen = choose(analyse("What drives the plant?"), reading)
     assert [c.text for c in chosen] == ["Steam drives it.", "Coal makes the steam.", "It is old."]
+
+
+@pytest.mark.parametrize(
+    ("question", "differing"),
+    [
+        ("Which council did not buy the bridge?", 1.0),
+        ("Which council bought the bridge?", 0.0),
+        ("Which council sold the bridge?", 1.0),
+    ],
+)
+def test_a_question_can_say_something_else_than_the_sentence(question: str, differing: float) -> None:
+    (found,) = candidates([hit("The council of Holm bought the bridge.")])
+    assert differs(analyse(question), found) == differing
 
 
 # ----------------------------------------------------------------------------------- sources that differ

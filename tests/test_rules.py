@@ -53,6 +53,10 @@ SUED = "Norvia sued Halden Bank over the unpaid loan."
         ("More than 900 people came.", "At least 800 people came.", "800", "900"),
         ("More than 800 people came.", "More than 900 people came.", "900", "800"),  # another figure
         ("Over 2 million people came.", "In all 1.2 million people came.", "1.2 million", "2 million"),
+        # Opposites
+        ("Ada Holm was the first guest to leave.", "Ada Holm was the last guest to leave.", "last", "first"),
+        ("The test was positive.", "The test was negative.", "negative", "positive"),
+        ("The park is a private one.", "The park is a public one.", "public", "private"),
         # Dates
         ("The bridge opened in May 2024.", "The bridge opened on 3 June 2024.", "3 June 2024", "May 2024"),
         (
@@ -188,6 +192,7 @@ def test_swapped_roles_are_found(claim: str, evidence: str) -> None:
         ("The United States raised its tariff.", "The U.S. raised its tariff."),
         ("Norvia plans to build a plant.", "Norvia will build a plant."),
         ("Norvia built a plant.", "Norvia built a plant and plans to build another one."),
+        ("The first week was dry.", "The first week was dry, he said last week."),
     ],
 )
 def test_what_agrees_is_let_pass(claim: str, evidence: str) -> None:

@@ -131,7 +131,10 @@ def _damage_named() -> Iterator[None]:
 
     try:
         yield
-    except (PyPdfError, ValueError, LookupError, AttributeError, TypeError, NotImplementedError) as error:
+    except (
+        *(PyPdfError, ValueError, LookupError, AttributeError, TypeError, NotImplementedError),
+        AssertionError,  # of its own
+    ) as error:
         raise SourceError(f"this PDF is damaged ({error})", "download or print it to PDF again") from error
 
 
