@@ -497,6 +497,16 @@ def test_what_no_source_bears_out_is_marked_or_withheld_and_counted(
     assert "prize.example" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("said", "support"), [("41 million euros.", "supported"), ("47 million euros.", "conflict")]
+)
+def test_a_fragment_is_held_against_the_sources_with_its_question(ask: Ask, said: str, support: str) -> None:
+    answer = ask(
+        f"{said} [{{cost}}] {CLOSED} [{{closed}}]", "How much will the repair of the harbour bridge cost?"
+    )
+    assert next((s.text, s.support) for s in answer.sentences) == (said, support)
+
+
 def test_a_contradiction_is_marked_with_what_the_source_says(ask: Ask) -> None:
     answer = ask(f"{CLOSED} [{{closed}}] {COST.replace('41', '47')} [{{cost}}]")
     marked = answer.sentences[1]

@@ -31,6 +31,10 @@ def alone(draft: str) -> list[str]:
             ["The port handled 4,000 ships in 2025", "the canal was closed for a week."],
         ),
         (
+            "The cause is not known; two mills burned down, Ostra Radio reported.",
+            ["The cause is not known", "two mills burned down, Ostra Radio reported."],
+        ),
+        (
             "Norvia opened a plant in Halden but the town refused to pay for the road.",
             ["Norvia opened a plant in Halden", "the town refused to pay for the road."],
         ),
@@ -50,6 +54,9 @@ def test_statements_that_stand_alone_are_split(draft: str, expected: list[str]) 
         "“The bridge is safe and the tram is late,” said Nora Blum.",
         "The plan (the bridge is closed and the tram is stopped) was dropped.",
         "Anna Lindt and Per Holm run the bakery.",
+        "The members are Norvia, which builds trams; Halden Bank; and Ostra Energy.",
+        "Nora Blum denied that the bridge was closed; the tram had stopped.",
+        "There were three reasons: prices rose; wages fell.",
         "Norvia builds trams and the buses based in Halden.",
         "Norvia builds 40 trams a year, Ostra Radio and Halden News reported in May.",
         "Neither the bridge was closed nor the tram stopped, and the ferry was late.",

@@ -14,7 +14,7 @@ from kb.reader import Page
 from kb.settings import Settings
 from kb.store import Store
 from kb.types import Filters, Hit, Passage, Source, Verdict
-from kb.verify import judge, says_it, sentences
+from kb.verify import Finding, decisive, judge, says_it, sentences
 from kb.weigh import Array
 
 
@@ -287,3 +287,19 @@ def test_two_sentences_can_say_together_what_neither_says_alone() -> None:
     assert "two sentences together" in found[0].explanation
     for other in (evidence[:1], apart):
         assert not [f for f in judge(claim, other, embed, odds) if f.verdict == "supported"]
+
+
+@pytest.mark.parametrize(
+    ("sure", "named", "verdict"),
+    [(0.6, False, "supported"), (0.9, False, "contradicted"), (0.6, True, "contradicted")],
+)
+def test_a_contradiction_that_no_rule_names_has_to_be_the_surer_one(
+    sure: float, named: bool, verdict: str
+) -> None:
+    hit = Hit(Passage("note", 0, 0, 15, "The mill burned."), Source("Note"), 1.0, 1)
+    (evidence,) = sentences(hit)
+    support = Finding("supported", 0.8, 0.7, "", evidence)
+    against = Finding("contradicted", sure, 0.9, "", evidence, named=named)
+    found = decisive([support, against])
+    assert found
+    assert found.verdict == verdict
