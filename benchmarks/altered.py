@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,21 +82,15 @@ def _another(number: str, rng: random.Random) -> str:
 
 def word_swaps(question: str, thesaurus: Thesaurus, rng: random.Random) -> list[Swap]:
     """For the plain words of a question their opposites, or else words of the same sort."""
-    return _swapped(question, lambda text: _opposites(text, thesaurus) or thesaurus.sisters(text), rng)
-
-
-def _opposites(word: str, thesaurus: Thesaurus) -> list[str]:
-    return [OPPOSITES[word]] if word in OPPOSITES else thesaurus.opposites(word)
-
-
-def _swapped(question: str, others: Callable[[str], list[str]], rng: random.Random) -> list[Swap]:
-    """A swap for each plain word of a question that there are other words for."""
-    found = [(word.text, others(word.text)) for word in content_words(question)]
-    return [
-        Swap(text, other)
-        for text, new in found
-        if text.islower() and new and not _whole(other := rng.choice(new)).search(question)
-    ]
+    swaps = []
+    for word in content_words(question):
+        text = word.text
+        others = (
+            [OPPOSITES[text]] if text in OPPOSITES else thesaurus.opposites(text) or thesaurus.sisters(text)
+        )
+        if text.islower() and others:
+            swaps.append(Swap(word.text, rng.choice(others)))
+    return swaps
 
 
 def neighbour_swaps(question: str, text: str, rng: random.Random) -> list[Swap]:
@@ -149,26 +143,6 @@ def swaps_for(
     found = word_swaps(question, thesaurus, rng)
     swaps += rng.sample(found, min(len(found), 2))
     return swaps + (neighbour_swaps(question, text, rng)[:2] if rng.random() < 0.3 else [])
-
-
-_NEAR_MISSES = {"negation": 9, "antonym": 20, "entity": 21, "exclusive": 15}
-"""How many of a hundred questions without an answer that people made up were of each kind, in table 2 of
-Rajpurkar, Jia and Liang (ACL 2018); what is missing of the hundred cannot be made by changing one thing."""
-
-
-def near_miss(
-    question: str, text: str, strangers: Sequence[str], thesaurus: Thesaurus, rng: random.Random
-) -> str | None:
-    """The question with one thing changed, so that ``text`` no longer answers it; ``None`` if none can be."""
-    swaps = {
-        "antonym": _swapped(question, lambda word: _opposites(word, thesaurus), rng),
-        "entity": name_swaps(question, text, rng.sample(strangers, min(3, len(strangers))), rng),
-        "exclusive": _swapped(question, thesaurus.sisters, rng),
-    }
-    made = {kind: rng.choice(found).into(question) for kind, found in swaps.items() if found}
-    made["negation"] = negated(question) or question
-    kinds = [kind for kind in _NEAR_MISSES if made.get(kind, question).lower() != question.lower()]
-    return made[rng.choices(kinds, [_NEAR_MISSES[kind] for kind in kinds])[0]] if kinds else None
 
 
 # --------------------------------------------------------------------------------------- WordNet

@@ -15,7 +15,8 @@ small or large) in several variants:
     compound   joined with one or two other questions of the same knowledge base; either answer is right
     removed    with its own paragraphs left out of the hits; nothing is right
     reworded_removed, typed_removed, compound_removed   both
-    altered    with one thing changed, as people make near misses (``altered.near_miss``); nothing is right
+    altered    with a name, number or word changed for another one, a word turned into its opposite, or a
+               "not" put in; nothing is right
 
 Only questions that the reader was not trained on are asked (``exercises.held_out``), and twice as many about
 paragraphs of Wikipedia as about others.
@@ -42,7 +43,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.altered import Thesaurus, near_miss
+from benchmarks.altered import Thesaurus, negated, swaps_for
 from benchmarks.exercises import held_out, strangers
 from benchmarks.reworded import reworded
 from ingest.split import split
@@ -156,7 +157,9 @@ class Alterations:
         return other if other != text else None
 
     def __call__(self, text: str, context: str, rng: random.Random) -> str | None:
-        return near_miss(text, context, self._names, self._thesaurus, rng)
+        swaps = swaps_for(text, context, self._names, self._thesaurus, rng)
+        altered = negated(text) if rng.random() < 0.06 or not swaps else rng.choice(swaps).into(text)
+        return altered if altered and altered.lower() != text.lower() else None
 
 
 def fill(store: Store, contexts: Sequence[str]) -> None:
