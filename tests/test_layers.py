@@ -21,7 +21,7 @@ ORDER = (
     *("types", "errors", "settings", "text", "phrases", "editions", "render", "page"),
     *("shelf", "catalogue", "postgres", "vectors", "minilm", "embed", "store", "doctor", "holdings", "users"),
     *("backup", "migrate", "spelling", "retrieve"),
-    *("reader", "question", "about", "extract", "claims", "statement", "rules", "weigh"),
+    *("reader", "question", "about", "statement", "rules", "extract", "claims", "weigh"),
     *("provenance", "verify", "badges", "guard", "chat", "generate"),
     *("langchain", "pipeline"),
     *("sheets", "tables", "journal", "outputs", "pack", "batch", "compare", "evaluate", "suggest", "cli"),
