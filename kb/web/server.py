@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -63,7 +64,11 @@ def build_server(kb: KnowledgeBase) -> FastAPI:
     if settings.mcp:
         _offer_tools(site, watched)
     most = f"{settings.upload_megabytes}mb"
-    gr.mount_gradio_app(site, build_app(watched), path="/", max_file_size=most, **page_options())
+    page = build_app(watched)
+    gr.mount_gradio_app(site, page, path="/", max_file_size=most, **page_options())
+    # Gradio would begin every session, and every call of the API is one, by describing all components of the
+    # page, for links that we do not offer: 20 ms in which nobody else is served, and 160 kB that stay.
+    page.state_holder.blocks = SimpleNamespace(default_config=page.default_config, blocks={})
     site.add_middleware(Gate, settings=settings, users=Users(settings.kb), outside=outside)
     if settings.metrics:
         site.add_middleware(figures.counting)
