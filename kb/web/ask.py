@@ -19,7 +19,7 @@ import gradio as gr
 from kb import phrases, render
 from kb.types import EXTRACTIVE, Answer, Turn
 from kb.web import feedback
-from kb.web.desk import QUIET, at_once, count_again, explained, footer, replying, sent, too_much
+from kb.web.desk import QUIET, at_once, count_again, explained, footer, passing, replying, sent, too_much
 from kb.web.draft import DOWNLOAD_JS, download_html
 from kb.web.offers import Offers
 from kb.web.source import OPEN_JS, SHOW_QUOTE_JS, Shown, open_place, panel
@@ -224,9 +224,9 @@ def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
     growing_page = [conversation, past, box]
     page.load(asking.arrive, None, [welcome, dock], **QUIET)
     running = [
-        box.submit(at_once(asking.answer), [box, past], growing_page, **QUIET),
-        conversation.ask(at_once(asking.chosen), [past], growing_page, **QUIET),
-        conversation.redo(at_once(asking.redo), [past], growing_page, **QUIET),
+        box.submit(at_once(asking.answer), [box, past], growing_page, **QUIET, **passing(kb)),
+        conversation.ask(at_once(asking.chosen), [past], growing_page, **QUIET, **passing(kb)),
+        conversation.redo(at_once(asking.redo), [past], growing_page, **QUIET, **passing(kb)),
     ]
     box.stop(asking.stop, [past], growing_page, cancels=running, **QUIET)
     conversation.new(asking.clear, None, [welcome, *growing_page, source], cancels=running, **QUIET)
