@@ -81,8 +81,6 @@ class Ask:
             if answer.model != EXTRACTIVE and time.monotonic() - drawn > REDRAWN_S:
                 drawn = time.monotonic()
                 yield self._drawn((*past, answer), busy=True), (*past, stopped(answer)), gr.skip()
-        for part in growing(answer) if answer.model == EXTRACTIVE else ():
-            yield self._drawn((*past, part), busy=True), (*past, stopped(part)), gr.skip()
         now = (*past, answer)
         yield self._drawn(now), now, question if answer.status == "error" else gr.skip()
 
@@ -181,14 +179,6 @@ def shown(past: Past) -> Shown:
     quotes = {(c.document_id, c.start, c.end): c.quote for answer in past for c in answer.citations}
     passages = [hit.passage for answer in past for hit in answer.hits]
     return quotes | {(p.document_id, p.start, p.end): p.text for p in passages}
-
-
-def growing(answer: Answer) -> Iterator[Answer]:
-    """The answer sentence by sentence, without citations: those come with the whole."""
-    for count in range(1, len(answer.sentences)):
-        said = answer.sentences[:count]
-        text = answer.text[: said[-1].end]
-        yield replace(answer, text=text, sentences=said, citations=(), hits=(), notices=(), differences=())
 
 
 def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:

@@ -49,8 +49,10 @@ class Offers:
         A refusal is never the end: where none is near, any will do.
         """
         known = {question.casefold() for question in asked}
-        near = (question for question in self._near(answer) if question.casefold() not in known)
-        found = list(islice(filter(self._answers, islice(near, TRIES)), limit))
+        near = [question for question in self._near(answer) if question.casefold() not in known]
+        found = [question for question in near if self._answerable.get(question)][:limit]
+        if not found:
+            found = list(islice(filter(self._answers, near[:TRIES]), limit))
         if found or answer.status != "not_found":
             return found
         return [q for q in self.to_begin_with(limit + len(known)) if q.casefold() not in known][:limit]
