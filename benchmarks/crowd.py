@@ -111,8 +111,8 @@ def main() -> None:
         for error in sorted(set(errors))[:5]:
             print(f"{'':22} {error}")
     print(
-        f"A new question takes {floor_wall:.3f} s alone, {floor_cpu:.3f} s of processor time; where more than "
-        "5% of all have to be worked out on the spot, p95 cannot be less."
+        f"A new question takes {floor_wall:.3f} s alone, {floor_cpu:.3f} s of processor time; where more "
+        "than 5% of all have to be worked out on the spot, p95 cannot be less."
     )
 
 
