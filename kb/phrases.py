@@ -101,6 +101,7 @@ HISTORY_TITLE = "Earlier questions"
 HISTORY_LEAD = "They are kept in this browser only. Choose one to ask it again."
 HISTORY_EMPTY = "Nothing yet. What you ask will be listed here."
 HISTORY_MORE = "and {count} more"
+DATES = "en-GB"  # whose way of writing dates the history uses: day first, as everywhere on the page
 DELETE = "Delete"
 DELETE_ALL = "Delete all"
 FEEDBACK_SAVE = "Save my ratings as a question set"

@@ -223,10 +223,10 @@ def steps(asking: Ask, question: str, past: Past = ()) -> list[tuple[Any, ...]]:
     return list(asking.answer(question, past))
 
 
-def test_an_answer_grows_by_sentences_and_gets_its_citations_last() -> None:
+def test_an_answer_that_nobody_has_to_write_comes_whole() -> None:
     pages = [page for page, _, _ in steps(Ask(FakeLibrary()), COST)]
-    assert [page.count('<span class="sentence') for page in pages] == [0, 1, 2, 3]
-    assert ["data-doc" in page for page in pages] == [False, False, False, True]
+    assert [page.count('<span class="sentence') for page in pages] == [0, 3]
+    assert ["data-doc" in page for page in pages] == [False, True]
 
 
 def test_the_box_is_emptied_but_keeps_a_question_that_failed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
@@ -67,6 +68,44 @@ def test_many_who_ask_the_same_at_once_wait_for_one_answer() -> None:
         fake.gate.set()
         assert len({one.result().text for one in asked}) == 1
     assert len(fake.asked) == 1
+
+
+def test_who_asks_what_is_remembered_waits_for_nobody() -> None:
+    fake = Counted()
+    kb: Any = remembering(fake)  # type: ignore[arg-type]
+    kb.ask(COST)
+    fake.gate.clear()
+    with ThreadPoolExecutor(8) as pool:
+        new = [pool.submit(kb.ask, f"And {n}?") for n in range(8)]
+        assert kb.ask(COST).status == "answered"
+        assert kb.busy
+        fake.gate.set()
+        assert all(one.result() for one in new)
+    assert not kb.busy
+
+
+def test_new_questions_take_turns(monkeypatch: Any) -> None:
+    monkeypatch.setattr(memory, "TURNS", 2)
+    at_work: list[int] = []
+
+    class Watched(Counted):
+        inside = 0
+        lock = threading.Lock()
+
+        def ask(self, question: str, **options: Any) -> Answer:
+            with self.lock:
+                self.inside += 1
+                at_work.append(self.inside)
+            time.sleep(0.01)
+            with self.lock:
+                self.inside -= 1
+            return super().ask(question, **options)
+
+    kb: Any = remembering(Watched())  # type: ignore[arg-type]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(kb.ask, (f"And {n}?" for n in range(8))))
+    assert len(at_work) == 8
+    assert max(at_work) == 2
 
 
 def test_the_memory_is_bounded(monkeypatch: Any) -> None:

@@ -204,6 +204,14 @@ def test_a_full_queue_says_so_at_once(fake: FakeLibrary, monkeypatch: pytest.Mon
         gate.set()
 
 
+def test_a_session_begins_without_a_description_of_every_component(fake: FakeLibrary) -> None:
+    pages = [getattr(route, "app", None) for route in app.build_server(fake).routes]  # type: ignore[arg-type]
+    (page,) = [page for page in pages if hasattr(page, "state_holder")]
+    session = page.state_holder["somebody"]
+    assert session.config_values == {}
+    assert session.blocks_config.blocks
+
+
 # ----------------------------------------------------------------------------- for others to build on
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -132,6 +133,48 @@ def test_what_goes_on_is_near_and_new() -> None:
     unlike = Answer("Zebras?", "not_found")
     assert offers.to_go_on_with(unlike, ["Zebras?", COST], 2) == [FAQ]
     assert offers.to_go_on_with(replace(unlike, status="answered"), [], 2) == []
+
+
+def test_what_is_known_to_be_answered_is_offered_without_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Many(FakeLibrary):
+        def key_questions(self, limit: int = 5) -> list[str]:
+            return ["What did the council vote on the harbour?", "What did the bridge cost?", COST]
+
+    fake = Many()
+    offers, answer = Offers(fake), Answer("What of the repair of the bridge?", "answered")
+    monkeypatch.setattr("kb.web.offers.TRIES", 0)  # nothing is asked for this
+    assert offers.to_go_on_with(answer, [], 2) == []
+    offers._answers(COST)
+    assert offers.to_go_on_with(answer, [], 2) == [COST]
+
+
+def test_what_may_be_offered_is_asked_while_nobody_else_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kb.web.offers.LULL_S", 0.01)
+    busy, looked, done, stop = (threading.Event() for _ in range(4))
+    busy.set()
+
+    class Watched(FakeLibrary):
+        def ask(self, question: str, **options: Any) -> Answer:
+            answer = super().ask(question, **options)
+            if len(self.asked) == 2:
+                done.set()
+            return answer
+
+    def is_busy() -> bool:
+        looked.set()
+        return busy.is_set()
+
+    fake = Watched()
+    ahead = threading.Thread(target=Offers(fake).ask_ahead, args=[is_busy, stop])
+    ahead.start()
+    assert looked.wait(10)
+    assert fake.asked == []
+    busy.clear()
+    assert done.wait(10)
+    stop.set()
+    ahead.join(10)
+    assert not ahead.is_alive()
+    assert [question for question, _ in fake.asked] == [COST, FAQ]
 
 
 def test_offers_follow_the_library_and_are_asked_once() -> None:

@@ -10,7 +10,7 @@ from gradio.events import api
 from kb.errors import KBError
 from kb.question import MAX_CHARACTERS as QUESTION_LIMIT
 from kb.types import Answer, CheckReport, Turn
-from kb.web.desk import filters_of, judge, reply, too_long
+from kb.web.desk import filters_of, judge, passing, reply, too_long
 
 if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
@@ -108,7 +108,7 @@ class Api:
 def publish(kb: KnowledgeBase) -> None:
     """Add the endpoints to the page that is being built."""
     offered = Api(kb)
-    api(offered.ask, api_name="ask")
+    api(offered.ask, api_name="ask", **passing(kb))
     api(offered.check, api_name="check")
     api(offered.search, api_name="search")
 

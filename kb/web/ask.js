@@ -2,7 +2,7 @@
 // what this browser remembers. SAY holds the words. Nothing here is sent anywhere but by trigger().
 
 const HISTORY = 'kbqa.history', RATINGS = 'kbqa.ratings', MOST = 50;
-const calm = matchMedia('(prefers-reduced-motion: reduce)');
+const calm = matchMedia('(prefers-reduced-motion: reduce)'), touch = matchMedia('(pointer: coarse)');
 const tab = element.closest('#tab-ask') || document;
 const find = (css) => tab.querySelector(css);
 const remembered = (key) => { try { return JSON.parse(localStorage.getItem(key)) || []; } catch { return []; } };
@@ -95,7 +95,7 @@ const list = () => {
     open.dataset.at = one.at;
     when.className = 'when';
     const more = one.questions.length - 1;
-    when.textContent = new Date(one.at).toLocaleString(document.documentElement.lang || 'en', {dateStyle: 'medium', timeStyle: 'short'}) +
+    when.textContent = new Date(one.at).toLocaleString(SAY.DATES, {dateStyle: 'medium', timeStyle: 'short'}) +
       (more ? ', ' + SAY.HISTORY_MORE.replace('{count}', more) : '');
     drop.className = 'quiet';
     drop.textContent = SAY.DELETE;
@@ -204,7 +204,10 @@ watch('value', () => {
   const behavior = calm.matches ? 'auto' : 'smooth';
   if (last.getAttribute('aria-busy') === 'true') after.delete(exchanges.length);
   exchanges.forEach(restore);
-  if (exchanges.length > shown) last.scrollIntoView({block: 'start', behavior});
+  if (exchanges.length > shown) {
+    if (touch.matches && document.activeElement.closest('#question')) document.activeElement.blur();  // its keyboard would cover the answer
+    last.scrollIntoView({block: 'start', behavior});
+  }
   shown = exchanges.length;
   if (last.getAttribute('aria-busy') === 'true') {
     if (said !== SAY.PENDING) aloud(said = SAY.PENDING);

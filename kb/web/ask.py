@@ -19,7 +19,7 @@ import gradio as gr
 from kb import phrases, render
 from kb.types import EXTRACTIVE, Answer, Turn
 from kb.web import feedback
-from kb.web.desk import QUIET, at_once, count_again, explained, footer, replying, sent, too_much
+from kb.web.desk import QUIET, at_once, count_again, explained, footer, passing, replying, sent, too_much
 from kb.web.draft import DOWNLOAD_JS, download_html
 from kb.web.offers import Offers
 from kb.web.source import OPEN_JS, SHOW_QUOTE_JS, Shown, open_place, panel
@@ -81,8 +81,6 @@ class Ask:
             if answer.model != EXTRACTIVE and time.monotonic() - drawn > REDRAWN_S:
                 drawn = time.monotonic()
                 yield self._drawn((*past, answer), busy=True), (*past, stopped(answer)), gr.skip()
-        for part in growing(answer) if answer.model == EXTRACTIVE else ():
-            yield self._drawn((*past, part), busy=True), (*past, stopped(part)), gr.skip()
         now = (*past, answer)
         yield self._drawn(now), now, question if answer.status == "error" else gr.skip()
 
@@ -183,14 +181,6 @@ def shown(past: Past) -> Shown:
     return quotes | {(p.document_id, p.start, p.end): p.text for p in passages}
 
 
-def growing(answer: Answer) -> Iterator[Answer]:
-    """The answer sentence by sentence, without citations: those come with the whole."""
-    for count in range(1, len(answer.sentences)):
-        said = answer.sentences[:count]
-        text = answer.text[: said[-1].end]
-        yield replace(answer, text=text, sentences=said, citations=(), hits=(), notices=(), differences=())
-
-
 def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
     """Lay out the tab and join its parts."""
     asking = Ask(kb)
@@ -224,9 +214,9 @@ def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
     growing_page = [conversation, past, box]
     page.load(asking.arrive, None, [welcome, dock], **QUIET)
     running = [
-        box.submit(at_once(asking.answer), [box, past], growing_page, **QUIET),
-        conversation.ask(at_once(asking.chosen), [past], growing_page, **QUIET),
-        conversation.redo(at_once(asking.redo), [past], growing_page, **QUIET),
+        box.submit(at_once(asking.answer), [box, past], growing_page, **QUIET, **passing(kb)),
+        conversation.ask(at_once(asking.chosen), [past], growing_page, **QUIET, **passing(kb)),
+        conversation.redo(at_once(asking.redo), [past], growing_page, **QUIET, **passing(kb)),
     ]
     box.stop(asking.stop, [past], growing_page, cancels=running, **QUIET)
     conversation.new(asking.clear, None, [welcome, *growing_page, source], cancels=running, **QUIET)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from kb import phrases, render
@@ -29,6 +30,8 @@ DEFECT = "Something went wrong here; the server's log says what."
 
 # What an event of the page's own is told: it is no endpoint, and shows its progress itself.
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+ASKING = 100  # questions in hand at the same moment, most of them waiting for their turn
 
 # Where the gate leaves word of who sent a request, and what counts a further piece of their work.
 VISITOR = "kbqa.visitor"
@@ -124,14 +127,23 @@ def at_once(handler: Callable[..., Iterator[Any]]) -> Callable[..., AsyncIterato
     Gradio waits for the step of a plain generator before it says that an event has been cancelled, and loses
     what is asked in between.
     """
+    threads = CapacityLimiter(ASKING)
 
     @wraps(handler)
     async def steps(*arguments: Any) -> AsyncIterator[Any]:
         growing, end = handler(*arguments), object()
-        while (step := await run_sync(next, growing, end, abandon_on_cancel=True)) is not end:
+        while (
+            step := await run_sync(next, growing, end, abandon_on_cancel=True, limiter=threads)
+        ) is not end:
             yield step
 
     return steps
+
+
+def passing(kb: KnowledgeBase) -> dict[str, Any]:
+    """What the events that ask are told: where new questions take turns, remembered ones pass them by."""
+    takes_turns = getattr(kb, "takes_turns", False)
+    return {"concurrency_limit": ASKING, "concurrency_id": "asking"} if takes_turns else {}
 
 
 def footer(kb: KnowledgeBase) -> str:

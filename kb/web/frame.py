@@ -15,12 +15,12 @@ import gradio as gr
 
 from kb import phrases, render
 from kb.web import api, ask, batch, check, library
-from kb.web.desk import QUIET, visitor
+from kb.web.desk import ASKING, QUIET, visitor
 
 if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
 
-# Questions answered at the same moment, and how many may wait before the rest are told to come back.
+# Requests of one kind worked on at the same moment; how many may wait before the rest are told to come back.
 AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
 WAITING = 200
 KEPT_S = (3_600, 86_400)  # uploads and downloads are looked through every hour and removed after a day
@@ -101,6 +101,7 @@ def build_app(kb: KnowledgeBase) -> gr.Blocks:
     # request names for a file that was uploaded.
     page.has_launched = True
     # What is sent past the queue would be past its limits.
+    page.max_threads = ASKING + 40  # so many are left to the rest when all that ask wait for their turn
     page.queue(max_size=WAITING, default_concurrency_limit=AT_ONCE, api_open=False)
     return page
 

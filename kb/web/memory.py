@@ -2,7 +2,7 @@
 
 Without a chat model the same question to the same library has the same answer, so nothing is lost by not
 looking again. A question that somebody else is having answered just now is waited for instead of answered
-twice.
+twice, and new ones take turns, so that the first in line is not kept by the last.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
 
 KEPT = 2_000
+TURNS = 2  # new questions at the same moment: one reads with all cores while the other looks things up
 
 
 def remembering(kb: KnowledgeBase) -> KnowledgeBase:
@@ -30,11 +31,19 @@ def remembering(kb: KnowledgeBase) -> KnowledgeBase:
 
 
 class _Remembering:
+    takes_turns = True  # see ``kb.web.desk.passing``
+
     def __init__(self, kb: KnowledgeBase) -> None:
         self._kb = kb
         self._answers: OrderedDict[bytes, Answer] = OrderedDict()
         self._asking: dict[bytes, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._turns = threading.Semaphore(TURNS)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a question is being answered that was not asked before."""
+        return bool(self._asking)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._kb, name)
@@ -57,7 +66,8 @@ class _Remembering:
         with turn:
             try:
                 if (answer := self._known(key)) is None:
-                    answer = work()
+                    with self._turns:
+                        answer = work()
                     if answer.status != "error":
                         self._remember(key, answer)
                 return answer

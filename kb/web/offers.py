@@ -1,12 +1,13 @@
 """Questions to offer: taken from the documents, and asked before they are shown, so each has an answer.
 
-What is found out holds for one generation of the library, and is found out when it is first needed.
+What is found out holds for one generation of the library, and is found out when it is first needed, or
+before that while nobody asks anything.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 CANDIDATES = 200
 DRAFTED_FROM = 20  # documents, the newest, where none asks a question of its own
 TRIES = 4  # questions asked to find one that goes with another; a visitor is waiting
+LULL_S = 3.0  # how often it is looked whether there is something to find out, and nobody asks
 
 
 class Offers:
@@ -47,11 +49,21 @@ class Offers:
         A refusal is never the end: where none is near, any will do.
         """
         known = {question.casefold() for question in asked}
-        near = (question for question in self._near(answer) if question.casefold() not in known)
-        found = list(islice(filter(self._answers, islice(near, TRIES)), limit))
+        near = [question for question in self._near(answer) if question.casefold() not in known]
+        found = [question for question in near if self._answerable.get(question)][:limit]
+        if not found:
+            found = list(islice(filter(self._answers, near[:TRIES]), limit))
         if found or answer.status != "not_found":
             return found
         return [q for q in self.to_begin_with(limit + len(known)) if q.casefold() not in known][:limit]
+
+    def ask_ahead(self, busy: Callable[[], bool], stop: threading.Event) -> None:
+        """Until told to stop, ask what may be offered, anew for each library, while nobody else asks."""
+        while not stop.wait(LULL_S):
+            for question in self._known():
+                if stop.is_set() or busy():
+                    break
+                self._answers(question)
 
     def _near(self, answer: Answer) -> Iterator[str]:
         sections = (hit.passage.section or "" for hit in answer.hits)

@@ -8,7 +8,9 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -19,6 +21,7 @@ from kb.settings import Settings, load_settings
 from kb.users import Users
 from kb.web.frame import build_app, page_options
 from kb.web.memory import remembering
+from kb.web.offers import Offers
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -63,7 +66,12 @@ def build_server(kb: KnowledgeBase) -> FastAPI:
     if settings.mcp:
         _offer_tools(site, watched)
     most = f"{settings.upload_megabytes}mb"
-    gr.mount_gradio_app(site, build_app(watched), path="/", max_file_size=most, **page_options())
+    page = build_app(watched)
+    gr.mount_gradio_app(site, page, path="/", max_file_size=most, **page_options())
+    # Gradio would begin every session, and every call of the API is one, by describing all components of the
+    # page, for links that we do not offer: 20 ms in which nobody else is served, and 160 kB that stay.
+    beginning: Any = SimpleNamespace(default_config=page.default_config, blocks={})
+    page.state_holder.blocks = beginning
     site.add_middleware(Gate, settings=settings, users=Users(settings.kb), outside=outside)
     if settings.metrics:
         site.add_middleware(figures.counting)
@@ -96,11 +104,15 @@ def main(settings: Settings | None = None, *, open_browser: bool = False) -> Non
     from kb.pipeline import KnowledgeBase
 
     settings = settings or load_settings()
-    with KnowledgeBase.open(settings.kb, settings) as kb, _listen(settings.host, settings.port) as listener:
+    with (
+        KnowledgeBase.open(settings.kb, settings) as opened,
+        _listen(settings.host, settings.port) as listener,
+    ):
+        kb = remembering(opened)
         address = f"http://{_shown(settings.host)}:{listener.getsockname()[1]}"
         # Pages keep a connection open for as long as they are looked at; do not wait for them.
         config = uvicorn.Config(
-            build_server(remembering(kb)),
+            build_server(kb),
             log_level="warning",
             timeout_graceful_shutdown=1,
             proxy_headers=False,  # the gate knows whom to believe
@@ -110,8 +122,24 @@ def main(settings: Settings | None = None, *, open_browser: bool = False) -> Non
         # uvicorn ends in order on SIGTERM and raises it again: let that be an exception, not the end,
         # so the knowledge base is closed too.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt), _asking_ahead(kb):
             server.run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _asking_ahead(kb: Any) -> Iterator[None]:
+    """Meanwhile, have the questions answered that the page will offer, if the answers are remembered."""
+    if not getattr(kb, "takes_turns", False):
+        yield
+        return
+    stop = threading.Event()
+    thread = threading.Thread(target=Offers(kb).ask_ahead, args=[lambda: kb.busy, stop], name="ahead")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 class _Server(uvicorn.Server):
