@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import logging
 import shutil
+import socket
 import threading
 import time
 import uuid
@@ -55,6 +56,9 @@ _REPAIR = "run `kbqa doctor --repair`: it is built again without embedding"
 
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds between the attempts of a reader that finds the index unusable."""
+
+_PATIENCE = 20.0
+"""Seconds to wait for a server: from a host that was cut off no answer comes, and no error."""
 
 _TOLERANCE = 1e-2
 """By so much a number of a vector may differ: older versions kept more digits than the catalogue does."""
@@ -104,12 +108,15 @@ class VectorIndex:
         ``generation`` is the catalogue's: when it has moved on, another process may have written.
         """
         with self._lock:
+            began = time.monotonic()
             for pause in _PAUSES:
                 try:
                     return self._nearest(vector, limit, generation)
                 except StorageError:
                     # A writer may be putting a new index in the place of this one, which takes a moment.
                     self.close()
+                    if time.monotonic() - began > _PATIENCE:
+                        raise
                     time.sleep(pause)
             return self._nearest(vector, limit, generation)
 
@@ -402,13 +409,19 @@ class ServedIndex(VectorIndex):
             from chromadb.config import Settings
 
             parts = urlsplit(self._address)
-            client = chromadb.HttpClient(
-                host=parts.hostname or "",
-                port=parts.port or (443 if parts.scheme == "https" else 80),
-                ssl=parts.scheme == "https",
-                settings=Settings(anonymized_telemetry=False),
+            host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((host, port), _PATIENCE).close()  # Chroma has no patience to be set
+            client = cast(
+                "Client",
+                chromadb.HttpClient(
+                    host=host,
+                    port=port,
+                    ssl=parts.scheme == "https",
+                    settings=Settings(anonymized_telemetry=False),
+                ),
             )
-            self._client = cast("Client", client)
+            client._server._session.timeout = _PATIENCE  # type: ignore[attr-defined]
+            self._client = client
         return self._client
 
     def _open(self, *, create: bool = True) -> Collection:
