@@ -95,10 +95,11 @@ class Queue:
                 "move the knowledge base with `kbqa migrate --to postgresql://...`, or use `kbqa ingest`",
             )
         self._catalogue = catalogue
-        with catalogue.session() as session, session.transaction():
-            _one_by_one(session)
-            for statement in _SCHEMA:
-                session.execute(statement)
+        if not _is_there(catalogue):
+            with catalogue.session() as session, session.transaction():
+                _one_by_one(session)
+                for statement in _SCHEMA:
+                    session.execute(statement)
 
     def put(self, tasks: Iterable[Task]) -> int:
         """Add tasks to the end; one that waits or failed and has the same origin goes. Says how many."""
@@ -169,14 +170,17 @@ class Queue:
 
 def state(catalogue: Catalogue) -> State:
     """What is in the queue of a catalogue, if it has one."""
-    if not isinstance(catalogue, PostgresCatalogue):
-        return State()
-    [[there]] = catalogue.query("SELECT to_regclass('queue')")
-    if there is None:
+    if not isinstance(catalogue, PostgresCatalogue) or not _is_there(catalogue):
         return State()
     [[waiting]] = catalogue.query("SELECT count(*) FROM queue WHERE NOT failed")
     failed = catalogue.query("SELECT origin, error FROM queue WHERE failed ORDER BY number")
     return State(waiting, tuple((origin, error) for origin, error in failed))
+
+
+def _is_there(catalogue: PostgresCatalogue) -> bool:
+    # To make what is there already would wait for those who work.
+    [[there]] = catalogue.query("SELECT to_regclass('queue') IS NOT NULL")
+    return bool(there)
 
 
 def _one_by_one(session: Session) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import chroma, free_port, postgres
+from conftest import Place
+from servers import free_port
 from test_doctor import TODAY
 from test_store import assert_whole, change, hits, version, written
 
@@ -29,43 +28,6 @@ QUESTIONS = (
     "How much apple blossom was lost to the frost of 21 April 2026?",
     "Which rocket will fly?",
 )
-
-
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[str]:
-    with postgres() as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with chroma(tmp_path_factory.mktemp("chroma")) as address:
-        yield address
-
-
-Place = Callable[[str, str], Settings]
-_numbers = itertools.count(1)
-
-
-@pytest.fixture
-def place(tmp_path: Path, request: pytest.FixtureRequest) -> Place:
-    """The settings of an empty knowledge base of its own on the engines that are named."""
-
-    def made(catalogue: str, vectors: str) -> Settings:
-        n = next(_numbers)
-        settings = Settings(kb=tmp_path / f"kb{n}", embedder="hash")
-        if catalogue == "postgresql":
-            import psycopg
-
-            address = request.getfixturevalue("postgres_server")
-            with psycopg.connect(address, autocommit=True) as connection:
-                connection.execute(f"CREATE SCHEMA kb{n}")
-            settings = replace(settings, catalogue=f"{address}?options=-csearch_path%3Dkb{n}")
-        if vectors == "server":
-            settings = replace(settings, vectors=request.getfixturevalue("chroma_server"))
-        return settings
-
-    return made
 
 
 def opened(settings: Settings, *, create: bool = False) -> Store:
