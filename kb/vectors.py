@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import logging
 import shutil
-import socket
 import threading
 import time
 import uuid
@@ -34,6 +33,7 @@ from kb.errors import KBError, StorageError
 if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
+    from chromadb.auth import UserIdentity
 
 log = logging.getLogger(__name__)
 
@@ -405,23 +405,29 @@ class ServedIndex(VectorIndex):
 
     def _connected(self) -> Client:
         if self._client is None:
-            import chromadb
+            from chromadb.api.client import Client
             from chromadb.config import Settings
 
+            class Patient(Client):
+                """As Chroma's own, which waits for ever, but for the time that it waits."""
+
+                def get_user_identity(self) -> UserIdentity:  # the first thing that is asked of the server
+                    self._server._session.timeout = _PATIENCE  # type: ignore[attr-defined]
+                    return super().get_user_identity()
+
+                def _validate_tenant_database(self, tenant: str, database: str) -> None:
+                    """By a connection of its own; the collection is asked for next anyway."""
+
             parts = urlsplit(self._address)
-            host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-            socket.create_connection((host, port), _PATIENCE).close()  # Chroma has no patience to be set
-            client = cast(
-                "Client",
-                chromadb.HttpClient(
-                    host=host,
-                    port=port,
-                    ssl=parts.scheme == "https",
-                    settings=Settings(anonymized_telemetry=False),
-                ),
+            self._client = Patient(
+                settings=Settings(
+                    chroma_api_impl="chromadb.api.fastapi.FastAPI",
+                    chroma_server_host=parts.hostname or "",
+                    chroma_server_http_port=parts.port or (443 if parts.scheme == "https" else 80),
+                    chroma_server_ssl_enabled=parts.scheme == "https",
+                    anonymized_telemetry=False,
+                )
             )
-            client._server._session.timeout = _PATIENCE  # type: ignore[attr-defined]
-            self._client = client
         return self._client
 
     def _open(self, *, create: bool = True) -> Collection:

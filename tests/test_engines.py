@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -202,3 +203,15 @@ def test_a_server_that_is_away_is_named_without_its_password(place: Place) -> No
     settings = replace(place("sqlite", "embedded"), vectors=f"http://127.0.0.1:{free_port()}")
     with opened(settings, create=True) as store, pytest.raises(StorageError, match="cannot be used"):
         put(store, version(1))
+
+
+def test_a_server_that_does_not_answer_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a host that was cut off: what is sent there is not refused, and nothing comes back."""
+    monkeypatch.setattr("kb.vectors._PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = replace(place("sqlite", "embedded"), vectors=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with opened(settings, create=True) as store, pytest.raises(StorageError, match="timed out"):
+            put(store, version(1))
+        address = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/news?connect_timeout=2"
+        with pytest.raises(StorageError, match="cannot be reached"):
+            opened(Settings(catalogue=address, embedder="hash"))
