@@ -230,7 +230,8 @@ def main() -> None:
     parser.add_argument("--ask", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ask:
-        ask(options.documents, options.ask)
+        with suppress(KeyboardInterrupt):
+            ask(options.documents, options.ask)
     elif os.geteuid() != 0 or not shutil.which("ip"):
         sys.exit("this needs root and the command ip (Debian: iproute2)")
     else:
