@@ -150,10 +150,9 @@ def test_three_workers_share_forty_documents(
         reports = workers.processes[0].stdout
         assert reports is not None
         first = json.loads(reports.readline())
-        reported = time.monotonic()
         assert (first["added"], first["passages"]) == (1, 1)
+        # The very next question to a replica finds what a worker has reported.
         assert any(hit.dense is not None for hit in replica.search("quay"))
-        assert time.monotonic() - reported < 2, "a replica finds what a worker has reported"
     until(Queue(store.catalogue).is_done)
     done = workers.stop()
     assert sum(each["added"] for each in done) == FILES - 1, "each once, and one report was read already"
