@@ -62,7 +62,7 @@ class Fetcher:
 
     def fetch(self, url: str) -> Page:
         """The page at an address; raises ``SourceError`` with the reason where it cannot be had."""
-        site = _site(url)
+        site = site_of(url)
         robots = self._rules(site)
         if not robots.can_fetch(AGENT, url):
             raise SourceError(
@@ -72,9 +72,15 @@ class Fetcher:
         self._wait(site, float(robots.crawl_delay(AGENT) or 0))
         return self._get(url, redirects=_Redirects(self._allowed_elsewhere))
 
+    def rest(self, url: str) -> None:
+        """Wait until the site of a page may be asked again: for whoever lets others ask it then."""
+        site = site_of(url)
+        if site in self._asked:
+            self._wait(site, float(self._rules(site).crawl_delay(AGENT) or 0))
+
     def _allowed_elsewhere(self, url: str) -> bool:
         """Whether the robots.txt of a site that a page redirects to lets us in."""
-        return self._rules(_site(url)).can_fetch(AGENT, url)
+        return self._rules(site_of(url)).can_fetch(AGENT, url)
 
     def _rules(self, site: str) -> RobotFileParser:
         if site not in self._robots:
@@ -231,7 +237,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        _site(newurl)
+        site_of(newurl)
         if self._allowed and not self._allowed(newurl):
             raise SourceError(
                 f"robots.txt of {urlsplit(newurl).netloc} asks programs not to read this page",
@@ -252,7 +258,7 @@ def _is_public(number: str) -> bool:
     return address.is_global and not address.is_multicast
 
 
-def _site(url: str) -> str:
+def site_of(url: str) -> str:
     """Scheme and host of a page; raises ``SourceError`` for what is no address of one."""
     try:
         parts = urlsplit(url)

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -37,7 +37,7 @@ from kb.errors import NotADocument, SourceError, UsageError
 from kb.types import Document, Failure, IngestReport, Passage
 
 if TYPE_CHECKING:
-    from kb.store import Store, Writer
+    from kb.store import Change, Store, Writer
 
 Progress = Callable[[int, int, str], None]
 
@@ -60,7 +60,7 @@ class Item:
     """A file or page to look at: ``origin`` is its absolute path or URL, ``id`` the document id wanted.
 
     ``walked`` says that it was come upon in a folder, not named by anybody, ``feeds`` how many feeds and
-    sitemaps led to it, each to the next.
+    sitemaps led to it, each to the next. ``data`` is what a file held when it was queued.
     """
 
     origin: str
@@ -68,6 +68,7 @@ class Item:
     path: Path | None = None
     walked: bool = False
     feeds: int = 0
+    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ class Chosen:
 
 
 @dataclass(slots=True)
-class _Tally:
+class Tally:
     added: int = 0
     updated: int = 0
     unchanged: int = 0
@@ -89,6 +90,17 @@ class _Tally:
 
     def fail(self, source: str, error: Exception) -> None:
         self.failed.append(Failure(source, str(error)))
+
+    def report(self, seconds: float) -> IngestReport:
+        return IngestReport(
+            added=self.added,
+            updated=self.updated,
+            unchanged=self.unchanged,
+            removed=self.removed,
+            failed=tuple(self.failed),
+            passages=self.passages,
+            seconds=seconds,
+        )
 
 
 def ingest(
@@ -110,31 +122,23 @@ def ingest(
     still writes after ``wait_s``.
     """
     began = time.perf_counter()
-    tally = _Tally()
-    items, folders = _find(sources, chosen, tally)
-    with store.writer(wait_s=wait_s) as writer, _parsers() as parsers:
-        run = _Run(store, writer, tally, parsers, options, fetcher or Fetcher())
+    tally = Tally()
+    items, folders = find(sources, chosen, tally)
+    with store.writer(wait_s=wait_s) as writer, parsers() as pool:
+        run = Run(store, lambda: nullcontext(writer), tally, pool, options, fetcher or Fetcher())
         for done, item in enumerate(run.settled(items), start=1):
             if progress is not None:
                 progress(done, len(items), item.id)
         run.flush()
         if prune:
             tally.removed += _prune(store, writer, folders)
-    return IngestReport(
-        added=tally.added,
-        updated=tally.updated,
-        unchanged=tally.unchanged,
-        removed=tally.removed,
-        failed=tuple(tally.failed),
-        passages=tally.passages,
-        seconds=time.perf_counter() - began,
-    )
+    return tally.report(time.perf_counter() - began)
 
 
 # ----------------------------------------------------------------------------------------- finding
 
 
-def _find(sources: Sequence[str], chosen: Chosen, tally: _Tally) -> tuple[list[Item], list[Path]]:
+def find(sources: Sequence[str], chosen: Chosen, tally: Tally) -> tuple[list[Item], list[Path]]:
     """What to look at, each origin once, and the folders that were walked."""
     items: dict[str, Item] = {}
     folders: list[Path] = []
@@ -159,7 +163,7 @@ def _find(sources: Sequence[str], chosen: Chosen, tally: _Tally) -> tuple[list[I
     return list(items.values()), folders
 
 
-def _walk(folder: Path, chosen: Chosen, tally: _Tally) -> list[Item]:
+def _walk(folder: Path, chosen: Chosen, tally: Tally) -> list[Item]:
     """The supported and chosen files below a folder in the order of their ids; hidden ones are left out."""
     is_chosen = _matcher(folder, chosen)
 
@@ -247,26 +251,28 @@ def _is_gone(path: str) -> bool:
 # ----------------------------------------------------------------------------------------- reading
 
 
-class _Run:
-    """The state of one ingestion: changes that wait to be written, and ids given out in them."""
+class Run:
+    """The state of one ingestion: changes that wait to be written.
+
+    ``right`` gives the right to write, for as long as what is waiting is written.
+    """
 
     def __init__(
         self,
         store: Store,
-        writer: Writer,
-        tally: _Tally,
+        right: Callable[[], AbstractContextManager[Writer]],
+        tally: Tally,
         parsers: ThreadPoolExecutor,
         options: Options,
         fetcher: Fetcher,
     ) -> None:
         self._store = store
-        self._writer = writer
+        self._right = right
         self._tally = tally
         self._parsers = parsers
         self._options = options
         self._fetcher = fetcher
         self._waiting: list[tuple[Item, str, tuple[tuple[Document, tuple[Passage, ...]], ...]]] = []
-        self._owners: dict[str, str] = {}
         self._limit = max(16, min(PASSAGE_TOKENS, store.embedder.max_tokens - ROOM_FOR_TITLE))
 
     def settled(self, items: list[Item]) -> Iterator[Item]:
@@ -288,13 +294,16 @@ class _Run:
                 known |= {link.origin for link in links}
                 yield settled
 
+    def read(self, item: Item) -> list[Item]:
+        """Put one item by itself among the changes; gives those that it leads to."""
+        _, links = self._settle(item, *self._begin(item))
+        return links
+
     def _begin(self, item: Item) -> tuple[str, Future[Loaded]]:
         """The hash of an item, and its documents to come; none where it has not changed."""
         future: Future[Loaded] = Future()
         try:
-            page = (
-                self._fetcher.fetch(item.origin) if item.path is None else _read(item.origin, item.path.name)
-            )
+            page = self._page(item)
         except SourceError as error:
             future.set_exception(error)
             return "", future
@@ -304,6 +313,11 @@ class _Run:
         self._tally.unchanged += len(self._store.catalogue.documents_of(item.origin))
         future.set_result(Loaded(()))
         return digest, future
+
+    def _page(self, item: Item) -> Page:
+        if item.path is None:
+            return self._fetcher.fetch(item.origin)
+        return read(item.origin, item.path.name) if item.data is None else Page(item.data, item.path.name, "")
 
     def _is_known(self, origin: str, digest: str) -> bool:
         """Whether the origin was read as it is; without its scanned pages only as long as they cannot be."""
@@ -321,9 +335,7 @@ class _Run:
             return item, []
         self._tally.failed += loaded.failures
         if loaded.documents:
-            documents = tuple(
-                (document, self._split(document)) for document in self._named(loaded.documents, item)
-            )
+            documents = tuple((document, self._split(document)) for document in loaded.documents)
             digest = unrecognised_hash(digest) if loaded.unrecognised else digest
             self._waiting.append((item, digest, documents))
         if sum(len(passages) for _, _, pairs in self._waiting for _, passages in pairs) >= BATCH_PASSAGES:
@@ -331,15 +343,15 @@ class _Run:
         return item, links
 
     def flush(self) -> None:
-        """Write what is waiting, in one visible step."""
-        from kb.store import Change
-
+        """Write what is waiting, in one visible step; all that takes long is done before."""
         if not self._waiting:
             return
-        changes = [Change(item.origin, digest, documents) for item, digest, documents in self._waiting]
-        counts = [self._count(change.origin, change.documents) for change in changes]
-        with _uninterrupted():
-            self._writer.replace(changes)
+        vectors = self._store.vectors_for([pair for change in self._changes() for pair in change.documents])
+        with self._right() as writer:
+            changes = self._changes()  # another process may have given an id away
+            counts = [self._count(change.origin, change.documents) for change in changes]
+            with _uninterrupted():
+                writer.replace(changes, vectors)
         for added, updated, unchanged, removed in counts:
             self._tally.added += added
             self._tally.updated += updated
@@ -367,23 +379,34 @@ class _Run:
                 updated += 1
         return added, updated, unchanged, len(before - {document.id for document, _ in documents})
 
-    def _named(self, documents: Sequence[Document], item: Item) -> Iterator[Document]:
-        """The documents under ids that no other origin holds."""
+    def _changes(self) -> list[Change]:
+        """What is waiting, its documents under ids that no other origin holds."""
+        from kb.store import Change
+
+        owners: dict[str, str] = {}
+        return [
+            Change(item.origin, digest, tuple(self._named(documents, item, owners)))
+            for item, digest, documents in self._waiting
+        ]
+
+    def _named(
+        self, documents: Sequence[tuple[Document, tuple[Passage, ...]]], item: Item, owners: dict[str, str]
+    ) -> Iterator[tuple[Document, tuple[Passage, ...]]]:
         own = set(self._store.catalogue.documents_of(item.origin))
-        for document in documents:
+        for document, passages in documents:
             free = [
                 name
                 for name in _names(document.id, item, single=len(documents) == 1)
-                if self._is_free(name, item.origin)
+                if (owners.get(name) or self._store.catalogue.origin_of(name)) in (None, item.origin)
             ]
             # Once given, an id stays, even if a shorter one has become free.
             chosen = next((name for name in free if name in own), free[0])
-            self._owners[chosen] = item.origin
-            yield document if chosen == document.id else replace(document, id=chosen)
-
-    def _is_free(self, document_id: str, origin: str) -> bool:
-        owner = self._owners.get(document_id) or self._store.catalogue.origin_of(document_id)
-        return owner is None or owner == origin
+            owners[chosen] = item.origin
+            if chosen == document.id:
+                yield document, passages
+            else:
+                renamed = tuple(replace(passage, document_id=chosen) for passage in passages)
+                yield replace(document, id=chosen), renamed
 
 
 def _names(document_id: str, item: Item, *, single: bool) -> Iterator[str]:
@@ -401,7 +424,7 @@ def _names(document_id: str, item: Item, *, single: bool) -> Iterator[str]:
     yield f"{item.origin}#{document_id}"
 
 
-def _read(origin: str, name: str) -> Page:
+def read(origin: str, name: str) -> Page:
     """A file, by its real path, since a link may point elsewhere by now."""
     try:
         origin.encode()
@@ -417,7 +440,7 @@ def _read(origin: str, name: str) -> Page:
 
 
 @contextmanager
-def _parsers() -> Iterator[ThreadPoolExecutor]:
+def parsers() -> Iterator[ThreadPoolExecutor]:
     """Threads that each wait for a child process; where ingestion is broken off, the children are stopped."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pool = ThreadPoolExecutor(min(PARSERS, cores), thread_name_prefix="parser")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
     from kb.settings import Settings
     from kb.tables import Mode
-    from kb.types import Answer, CheckReport, Failure, Filters, IngestReport, Usage
+    from kb.types import Answer, CheckReport, Failure, Filters, IngestReport, QueueReport, Usage
     from kb.users import Users
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -162,6 +162,27 @@ def _filtered(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _chosen(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what of the sources is read, and how."""
+    for option in (
+        click.option(
+            "--map",
+            "columns",
+            metavar="FIELD=COLUMN,...",
+            callback=_columns,
+            help="Which column of records holds what: title=headline,date=pubdate.",
+        ),
+        click.option(
+            "--exclude", metavar="PATTERN", multiple=True, help="Not these; patterns as in .gitignore."
+        ),
+        click.option(
+            "--include", metavar="PATTERN", multiple=True, help='Only such files of a folder: "*.md".'
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 64), default=1, help="How many questions are worked on at once."
 )
@@ -197,15 +218,7 @@ def cli() -> None:
 @click.option(
     "--watch", is_flag=True, help="Go on: read what changes and remove what goes, until Ctrl-C is pressed."
 )
-@click.option("--include", metavar="PATTERN", multiple=True, help='Only such files of a folder: "*.md".')
-@click.option("--exclude", metavar="PATTERN", multiple=True, help="Not these; patterns as in .gitignore.")
-@click.option(
-    "--map",
-    "columns",
-    metavar="FIELD=COLUMN,...",
-    callback=_columns,
-    help="Which column of records holds what: title=headline,date=pubdate.",
-)
+@_chosen
 @click.option("--password", metavar="WORD", help='Opens encrypted files; "-" asks for it.')
 @_shared
 @click.pass_obj
@@ -260,25 +273,98 @@ def _watch(
     run: Run, sources: Sequence[str], folder: Path, ingest: Callable[[Sequence[str], bool], IngestReport]
 ) -> int:
     """Keep the sources in step until Ctrl-C, which is no failure here."""
-    import json
-    from datetime import datetime
-
     from ingest.watch import keep_in_step
-
-    def tell(report: IngestReport) -> None:
-        _tell_failures(report)
-        now = f"{datetime.now():%H:%M:%S}"
-        _print(json.dumps(report.to_dict()) if run.json else f"{now} {_ingest_text(report)}")
 
     run.say("Watching; stop with Ctrl-C.")
     try:
-        keep_in_step(sources, folder, ingest, tell)
+        keep_in_step(sources, folder, ingest, functools.partial(_tell, run))
     except KeyboardInterrupt:
         run.say("Stopped; everything that was read is kept.")
     return 0
 
 
-def _tell_failures(report: IngestReport) -> None:
+@cli.command()
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.option("--forget", is_flag=True, help="First take out what has failed.")
+@_chosen
+@_shared
+@click.pass_obj
+def enqueue(
+    run: Run,
+    sources: tuple[str, ...],
+    forget: bool,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    columns: tuple[tuple[str, str], ...],
+) -> int:
+    """Leave files, folders, web pages and records to `kbqa work`.
+
+    They wait in PostgreSQL, files with what they hold, for any number of workers on any machines. What has
+    not changed is passed over; what waits or failed is replaced.
+    """
+    from ingest.queue import enqueue as enqueue_sources
+    from ingest.sync import Chosen
+    from kb.queue import Queue
+    from kb.store import Store
+
+    if not sources and not forget:
+        raise UsageError("there is nothing to enqueue", "name files, folders or addresses")
+    settings = run.settings()
+    with Store.open(settings.kb, settings, create=True) as store, _progress(run, "enqueuing") as progress:
+        forgotten = Queue(store.catalogue).forget_failed() if forget else 0
+        chosen = Chosen(include, exclude)
+        report = enqueue_sources(sources, store, columns=columns, chosen=chosen, progress=progress)
+    if forget:
+        run.say(f"{_many(forgotten, 'failed source')} taken out.")
+    _tell_failures(report)
+    run.put(report, lambda: _queue_text(report))
+    return 1 if report.failed else 0
+
+
+@cli.command()
+@click.option("--drain", is_flag=True, help="Stop when nothing is left.")
+@_shared
+@click.pass_obj
+def work(run: Run, drain: bool) -> int:
+    """Read what was enqueued, one source after the other, until Ctrl-C.
+
+    Start it as often as you like, on as many machines as you like. What a worker that was killed or cut off
+    was reading is read by another one. A source that fails three times is kept as failed, and `kbqa doctor`
+    names it.
+    """
+    import signal
+
+    from ingest.fetch import Fetcher
+    from ingest.queue import work as read_queue
+    from kb.store import Store
+
+    settings = run.settings()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a container is stopped
+    with Store.open(settings.kb, settings, create=True) as store:
+        tell = functools.partial(_tell, run)
+        fetcher = Fetcher(private=settings.private_urls)
+        try:
+            report = read_queue(store, fetcher=fetcher, drain=drain, tell=_tell_failures if drain else tell)
+        except KeyboardInterrupt:
+            if drain:
+                raise
+            run.say("Stopped; what was being read is left to others.")
+            return 0
+    run.put(report, lambda: _ingest_text(report))
+    return 1 if report.failed else 0
+
+
+def _tell(run: Run, report: IngestReport) -> None:
+    """Print what one step of an endless run has done."""
+    import json
+    from datetime import datetime
+
+    _tell_failures(report)
+    now = f"{datetime.now():%H:%M:%S}"
+    _print(json.dumps(report.to_dict()) if run.json else f"{now} {_ingest_text(report)}")
+
+
+def _tell_failures(report: IngestReport | QueueReport) -> None:
     for failure in report.failed:
         click.echo(f"failed: {failure.source}: {failure.error}", err=True)
 
@@ -855,6 +941,12 @@ def _ingest_text(report: IngestReport) -> str:
     counts += [("removed", report.removed), ("failed", len(report.failed))]
     done = ", ".join(f"{count} {what}" for what, count in counts if count) or "nothing to read"
     return f"{done}; {report.passages} new passages in {report.seconds:.1f} s."
+
+
+def _queue_text(report: QueueReport) -> str:
+    counts = [("queued", report.queued), ("unchanged", report.unchanged), ("failed", len(report.failed))]
+    done = ", ".join(f"{count} {what}" for what, count in counts if count) or "nothing to read"
+    return f"{done}."
 
 
 def _health_text(health: Health) -> str:

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from kb.errors import StorageError
+from kb.queue import state
 from kb.store import Store
 
 OLDEST = "1400"
@@ -45,7 +46,10 @@ class Health:
 
 def examine(store: Store, *, today: date) -> Health:
     """Compare everything with the catalogue; changes nothing. ``today`` tells which dates lie ahead."""
-    checks = (_catalogue(store), _words(store), _vectors(store), _leftovers(store), _dates(store, today))
+    checks = (
+        *(_catalogue(store), _words(store), _vectors(store)),
+        *(_leftovers(store), _queue(store), _dates(store, today)),
+    )
     return Health(tuple(finding for check in checks for finding in check))
 
 
@@ -97,6 +101,18 @@ def _leftovers(store: Store) -> Iterator[Finding]:
     if dead := len(store.catalogue.dead_passages()):
         yield Finding(
             False, f"{dead} passages are left of an interrupted run", "the next ingestion clears them away"
+        )
+
+
+def _queue(store: Store) -> Iterator[Finding]:
+    failed = state(store.catalogue).failed
+    if failed:
+        more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+        named = ", ".join(f"{origin} ({error.rstrip('.')})" for origin, error in failed[:NAMED])
+        yield Finding(
+            False,
+            f"the queue holds what could not be read: {named}{more}",
+            "run kbqa enqueue with it again when it is mended, or kbqa enqueue --forget",
         )
 
 

@@ -26,6 +26,7 @@ from kb.errors import ModelError, NoSuchDocument, UsageError
 from kb.guard import plain
 from kb.holdings import Holding, holdings
 from kb.question import MAX_CHARACTERS, Question, analyse, other_language, parts, preferred
+from kb.queue import State, state
 from kb.reader import Reader
 from kb.retrieve import reread, search
 from kb.settings import Settings, load_settings
@@ -438,6 +439,9 @@ class KnowledgeBase:
         if self._facts[0] != generation:  # goes through all documents: once, not for every page that is drawn
             self._facts = (generation, self.store.info())
         facts = dict(self._facts[1])
+        queued = state(self.store.catalogue)  # which no generation tells of
+        if queued != State():
+            facts["queue"] = {"waiting": queued.waiting, "failed": len(queued.failed)}
         if self.settings.exact_reading:
             facts["reading"] = "exact"
         if self._model is not None:

@@ -16,14 +16,14 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from kb.catalogue import SCHEMA_VERSION, TABLES, Catalogue, Statements
-from kb.errors import Busy, ModelError, StorageError
+from kb.errors import Busy, ModelError, SourceError, StorageError
 from kb.shelf import Keys
 
 if TYPE_CHECKING:
@@ -69,6 +69,20 @@ _COLUMN = 1_000_000  # a place is that of its column plus the number of words be
 _K1, _B = 1.2, 0.75
 _WRITING, _CHANGING = 1, 2  # the advisory locks: the right to write, and one transaction at a time
 
+# Where a host is cut off, neither side is told. So both ask the other now and then, and give up after about
+# 10 s: this one, where it waits for an answer, the server, where it keeps locks for somebody who is gone.
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 4,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+_PATIENCE_OF_SERVER = (
+    "SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;"
+    " SET tcp_user_timeout = 10000"
+)
+
 
 class PostgresCatalogue(Catalogue):
     """A catalogue behind a ``postgresql://`` address; its database (and schema) holds one knowledge base."""
@@ -109,7 +123,7 @@ class PostgresCatalogue(Catalogue):
 
     def _connection(self) -> Any:
         connection: Any = getattr(self._local, "connection", None)
-        if connection is None or connection.closed:
+        if connection is None or (connection.closed and not getattr(self._local, "writing", False)):
             connection = self._connect()
             self._local.connection = connection
             with self._lock:
@@ -120,9 +134,9 @@ class PostgresCatalogue(Catalogue):
 
     def _connect(self) -> psycopg.Connection[Any]:
         with self._errors():
-            connected: psycopg.Connection[Any] = _psycopg().connect(
-                self._url, autocommit=True, connect_timeout=10
-            )
+            chosen = {**_PATIENCE, **_psycopg().conninfo.conninfo_to_dict(self._url)}
+            connected: psycopg.Connection[Any] = _psycopg().connect(autocommit=True, **chosen)
+            connected.execute(_PATIENCE_OF_SERVER)
             return connected
 
     @contextmanager
@@ -138,6 +152,10 @@ class PostgresCatalogue(Catalogue):
                     "write special characters of a name or password like this: @ as %40, / as %2F, % as %25",
                 ) from None
             raise
+        except (psycopg.DataError, UnicodeEncodeError) as error:
+            raise SourceError(
+                f"PostgreSQL does not take what it holds ({str(error).splitlines()[0]})", "save it anew"
+            ) from error
         except psycopg.OperationalError as error:
             raise StorageError(
                 f"{self.engine} cannot be reached ({str(error).splitlines()[0]})",
@@ -152,7 +170,7 @@ class PostgresCatalogue(Catalogue):
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         with self._errors():
             try:
-                rows: list[Any] = _Cursor(self._connection()).execute(sql, values).fetchall()
+                rows: list[Any] = Session(self._connection()).execute(sql, values).fetchall()
                 return rows
             except UnicodeEncodeError:
                 return []
@@ -161,13 +179,32 @@ class PostgresCatalogue(Catalogue):
     def _transaction(self) -> Iterator[Statements]:
         with self._errors(), self._connection().transaction():
             # One after the other, as in SQLite: so the keys of a document's passages follow one another.
-            statements = _Cursor(self._connection())
+            statements = Session(self._connection())
             statements.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema()), ?)", (_CHANGING,))
             yield statements
 
     @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A connection of its own; what it locks is freed when this process or its host is gone."""
+        with self._errors():
+            connection = self._connect()
+            try:
+                yield Session(connection)
+            finally:
+                connection.close()
+
+    def query(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
+        """The rows of one statement about anything else that is kept beside the catalogue."""
+        return self._rows(sql, values)
+
+    @contextmanager
     def right_to_write(self, wait_s: float) -> Iterator[None]:
-        """For one process at a time, on whichever machine; freed by the server when the process is gone."""
+        """For one process at a time, on whichever machine; freed by the server when the process is gone.
+
+        Until the end this thread uses the connection that holds the right, and no other: whoever was cut off
+        and has lost it can write nothing any more, though the network may be there again.
+        """
+        own = getattr(self._local, "connection", None)
         connection = self._connect()
         try:
             until = time.monotonic() + wait_s
@@ -179,8 +216,10 @@ class PostgresCatalogue(Catalogue):
                             f"another process is writing to {self.engine}", "try again when it has finished"
                         )
                     time.sleep(0.02)
+            self._local.connection, self._local.writing = connection, True
             yield
         finally:
+            self._local.connection, self._local.writing = own, False
             connection.close()
 
     def _advance(self, connection: Statements) -> None:
@@ -324,11 +363,14 @@ def _psycopg() -> ModuleType:
     return psycopg
 
 
-class _Cursor:
-    """``?`` for a value, as SQLite writes it; the operator ``?|`` stays what it is."""
+class Session:
+    """A connection; ``?`` stands for a value, as SQLite writes it, and the operator ``?|`` is what it is."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        return self._connection.transaction()
 
     def execute(self, sql: str, values: Sequence[Any] = (), /) -> Any:
         return self._connection.execute(_own(sql), tuple(values))

@@ -111,6 +111,8 @@ def _both(asked: Filters, preferred: Filters) -> Filters:
 def _dense(
     store: Store, vector: NDArray[np.float32], generation: int, allowed: Keys | None
 ) -> list[tuple[int, float]]:
+    if not store.catalogue.counts()[1]:
+        return []  # there may be no index yet
     if allowed is None:
         return store.vectors.nearest(vector, POOL, generation=generation)
     if len(allowed) > _EXACT:

@@ -136,6 +136,22 @@ class Store:
                 held.enter_context(lock(self.folder, wait_s))
             yield
 
+    def vectors_for(self, documents: Sequence[tuple[Document, Sequence[Passage]]]) -> Vectors:
+        """A vector for each passage; those that the last version of a document has too are taken from it."""
+        texts = [embedded_text(document.title, p) for document, passages in documents for p in passages]
+        known: dict[str, NDArray[np.float32]] = {}
+        for document, _ in documents:
+            stored = self.catalogue.passages_of(document.id)
+            _, rows = self.catalogue.vectors([passage.key for passage in stored])
+            for old, row in zip(stored, rows, strict=True):
+                known[embedded_text(old.source.title, old.passage)] = row
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            # As exact as the catalogue keeps them, so that an index built anew from it is the same.
+            rows = self.embedder.embed(new).astype(np.float16).astype(np.float32)
+            known.update(zip(new, rows, strict=True))
+        return np.stack([known[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
+
     @staticmethod
     def forget_vectors(folder: Path) -> None:
         """Let readers and the next writer take the vector index for lost."""
@@ -173,8 +189,11 @@ class Writer:
         self._vectors = store.vectors
         self._aligned = False
 
-    def replace(self, changes: Sequence[Change]) -> None:
-        """Embed and write what these origins now hold, and make it live in one visible step."""
+    def replace(self, changes: Sequence[Change], vectors: Vectors | None = None) -> None:
+        """Write what these origins now hold, and make it live in one visible step.
+
+        ``vectors`` are those that ``Store.vectors_for`` gave for it, where that was asked beforehand.
+        """
         documents = [
             (change.origin, document, passages)
             for change in changes
@@ -182,7 +201,7 @@ class Writer:
         ]
         kept = {document.id for _, document, _ in documents}
         gone = [i for change in changes for i in self._catalogue.documents_of(change.origin) if i not in kept]
-        self._write(documents, gone, {change.origin: change.content_hash for change in changes})
+        self._write(documents, gone, {change.origin: change.content_hash for change in changes}, vectors)
 
     def take_out(self, document_ids: Sequence[str]) -> list[Removed]:
         """Remove documents by id, and give what ``put_back`` needs; raises ``NoSuchDocument``."""
@@ -213,11 +232,13 @@ class Writer:
         documents: Sequence[tuple[str, Document, tuple[Passage, ...]]],
         gone: Sequence[str],
         hashes: dict[str, str],
+        vectors: Vectors | None = None,
     ) -> None:
-        """Embed documents, each with its origin, and make them live in one step with the end of others."""
+        """Write documents, each with its origin, and make them live in one step with the end of others."""
         if not self._aligned:
             self._align()
-        vectors = self._vectors_for([(document, passages) for _, document, passages in documents])
+        if vectors is None:
+            vectors = self._store.vectors_for([(document, passages) for _, document, passages in documents])
         batch, first = [], 0
         for origin, document, passages in documents:
             last = first + len(passages)
@@ -269,22 +290,6 @@ class Writer:
         if dead or self._catalogue.has_dead():
             self._catalogue.purge()
         self._vectors.seen(self._catalogue.generation())
-
-    def _vectors_for(self, documents: Sequence[tuple[Document, Sequence[Passage]]]) -> Vectors:
-        """A vector for each passage; those that the last version of a document has too are taken from it."""
-        texts = [embedded_text(document.title, p) for document, passages in documents for p in passages]
-        known: dict[str, NDArray[np.float32]] = {}
-        for document, _ in documents:
-            stored = self._catalogue.passages_of(document.id)
-            _, rows = self._catalogue.vectors([passage.key for passage in stored])
-            for old, row in zip(stored, rows, strict=True):
-                known[embedded_text(old.source.title, old.passage)] = row
-        new = [text for text in dict.fromkeys(texts) if text not in known]
-        if new:
-            # As exact as the catalogue keeps them, so that an index built anew from it is the same.
-            rows = self._store.embedder.embed(new).astype(np.float16).astype(np.float32)
-            known.update(zip(new, rows, strict=True))
-        return np.stack([known[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
 
 
 def embedded_text(title: str, passage: Passage) -> str:

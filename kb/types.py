@@ -494,3 +494,15 @@ class IngestReport:
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "failed": [asdict(f) for f in self.failed], "seconds": round(self.seconds, 2)}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReport:
+    """What was put into the queue; counts are sources."""
+
+    queued: int = 0
+    unchanged: int = 0
+    failed: tuple[Failure, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)

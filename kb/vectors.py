@@ -33,6 +33,7 @@ from kb.errors import KBError, StorageError
 if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
+    from chromadb.auth import UserIdentity
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,9 @@ _REPAIR = "run `kbqa doctor --repair`: it is built again without embedding"
 
 _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 """Seconds between the attempts of a reader that finds the index unusable."""
+
+_PATIENCE = 20.0
+"""Seconds to wait for a server: from a host that was cut off no answer comes, and no error."""
 
 _TOLERANCE = 1e-2
 """By so much a number of a vector may differ: older versions kept more digits than the catalogue does."""
@@ -104,12 +108,15 @@ class VectorIndex:
         ``generation`` is the catalogue's: when it has moved on, another process may have written.
         """
         with self._lock:
+            began = time.monotonic()
             for pause in _PAUSES:
                 try:
                     return self._nearest(vector, limit, generation)
                 except StorageError:
                     # A writer may be putting a new index in the place of this one, which takes a moment.
                     self.close()
+                    if time.monotonic() - began > _PATIENCE:
+                        raise
                     time.sleep(pause)
             return self._nearest(vector, limit, generation)
 
@@ -398,17 +405,29 @@ class ServedIndex(VectorIndex):
 
     def _connected(self) -> Client:
         if self._client is None:
-            import chromadb
+            from chromadb.api.client import Client
             from chromadb.config import Settings
 
+            class Patient(Client):
+                """As Chroma's own, which waits for ever, but for the time that it waits."""
+
+                def get_user_identity(self) -> UserIdentity:  # the first thing that is asked of the server
+                    self._server._session.timeout = _PATIENCE  # type: ignore[attr-defined]
+                    return super().get_user_identity()
+
+                def _validate_tenant_database(self, tenant: str, database: str) -> None:
+                    """By a connection of its own; the collection is asked for next anyway."""
+
             parts = urlsplit(self._address)
-            client = chromadb.HttpClient(
-                host=parts.hostname or "",
-                port=parts.port or (443 if parts.scheme == "https" else 80),
-                ssl=parts.scheme == "https",
-                settings=Settings(anonymized_telemetry=False),
+            self._client = Patient(
+                settings=Settings(
+                    chroma_api_impl="chromadb.api.fastapi.FastAPI",
+                    chroma_server_host=parts.hostname or "",
+                    chroma_server_http_port=parts.port or (443 if parts.scheme == "https" else 80),
+                    chroma_server_ssl_enabled=parts.scheme == "https",
+                    anonymized_telemetry=False,
+                )
             )
-            self._client = cast("Client", client)
         return self._client
 
     def _open(self, *, create: bool = True) -> Collection:

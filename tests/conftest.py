@@ -1,9 +1,9 @@
 """What all tests share: no network, no settings of the person who runs them, a small knowledge base.
 
 ``library_folder`` and ``library`` are one knowledge base over our own few texts, made once with the "hash"
-embedder; tests must not write to it. ``cache`` is a cache folder of the test's own, in which the packaged
-models lie prepared. ``chromium`` is a browser. ``kbqa`` runs the command in this process, ``kbqa_process`` in
-one of its own.
+embedder; tests must not write to it. ``place`` gives empty ones on real servers. ``cache`` is a cache folder
+of the test's own, in which the packaged models lie prepared. ``chromium`` is a browser. ``kbqa`` runs the
+command in this process, ``kbqa_process`` in one of its own.
 
 Tests may run in several processes at once (``pytest -n auto``); what is costly to make, one of them makes.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import itertools
 import logging
 import os
 import shutil
@@ -21,11 +22,12 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import chroma, postgres
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -228,6 +230,44 @@ def prepared(cache: Path, models: tuple[Path, ...]) -> Path:
 def cache(tmp_path: Path, models: tuple[Path, ...]) -> Path:
     """A cache folder of the test's own, with the models in it."""
     return prepared(tmp_path / "cache", models)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    with postgres() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with chroma(tmp_path_factory.mktemp("chroma")) as address:
+        yield address
+
+
+Place = Callable[[str, str], Any]
+_places = itertools.count(1)
+
+
+@pytest.fixture
+def place(tmp_path: Path, request: pytest.FixtureRequest) -> Place:
+    """The settings of an empty knowledge base of its own on the engines that are named."""
+    from kb.settings import Settings
+
+    def made(catalogue: str, vectors: str) -> Any:
+        n = next(_places)
+        settings = Settings(kb=tmp_path / f"kb{n}", embedder="hash")
+        if catalogue == "postgresql":
+            import psycopg
+
+            address = request.getfixturevalue("postgres_server")
+            with psycopg.connect(address, autocommit=True) as connection:
+                connection.execute(f"CREATE SCHEMA kb{n}")
+            settings = replace(settings, catalogue=f"{address}?options=-csearch_path%3Dkb{n}")
+        if vectors == "server":
+            settings = replace(settings, vectors=request.getfixturevalue("chroma_server"))
+        return settings
+
+    return made
 
 
 # The headless shell draws a page as the whole browser does, and takes half the time for it.

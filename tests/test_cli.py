@@ -29,20 +29,8 @@ HEAVY = (
     "langchain_core numpy trafilatura pypdf docx openpyxl sqlite3 tqdm asyncio"
 )
 COMMANDS = [
-    *(
-        "ask",
-        "backup",
-        "batch",
-        "check",
-        "compare",
-        "doctor",
-        "documents",
-        "eval",
-        "info",
-        "ingest",
-        "migrate",
-    ),
-    *("remove", "restore", "search", "serve", "show", "user", "verify"),
+    *("ask", "backup", "batch", "check", "compare", "doctor", "documents", "enqueue", "eval", "info"),
+    *("ingest", "migrate", "remove", "restore", "search", "serve", "show", "user", "verify", "work"),
 ]
 QUESTION = "When was the harbour bridge closed to lorries?"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import chroma, free_port, postgres
+from conftest import Place
+from servers import free_port
 from test_doctor import TODAY
 from test_store import assert_whole, change, hits, version, written
 
@@ -29,43 +29,6 @@ QUESTIONS = (
     "How much apple blossom was lost to the frost of 21 April 2026?",
     "Which rocket will fly?",
 )
-
-
-@pytest.fixture(scope="module")
-def postgres_server() -> Iterator[str]:
-    with postgres() as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with chroma(tmp_path_factory.mktemp("chroma")) as address:
-        yield address
-
-
-Place = Callable[[str, str], Settings]
-_numbers = itertools.count(1)
-
-
-@pytest.fixture
-def place(tmp_path: Path, request: pytest.FixtureRequest) -> Place:
-    """The settings of an empty knowledge base of its own on the engines that are named."""
-
-    def made(catalogue: str, vectors: str) -> Settings:
-        n = next(_numbers)
-        settings = Settings(kb=tmp_path / f"kb{n}", embedder="hash")
-        if catalogue == "postgresql":
-            import psycopg
-
-            address = request.getfixturevalue("postgres_server")
-            with psycopg.connect(address, autocommit=True) as connection:
-                connection.execute(f"CREATE SCHEMA kb{n}")
-            settings = replace(settings, catalogue=f"{address}?options=-csearch_path%3Dkb{n}")
-        if vectors == "server":
-            settings = replace(settings, vectors=request.getfixturevalue("chroma_server"))
-        return settings
-
-    return made
 
 
 def opened(settings: Settings, *, create: bool = False) -> Store:
@@ -240,3 +203,15 @@ def test_a_server_that_is_away_is_named_without_its_password(place: Place) -> No
     settings = replace(place("sqlite", "embedded"), vectors=f"http://127.0.0.1:{free_port()}")
     with opened(settings, create=True) as store, pytest.raises(StorageError, match="cannot be used"):
         put(store, version(1))
+
+
+def test_a_server_that_does_not_answer_is_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As from a host that was cut off: what is sent there is not refused, and nothing comes back."""
+    monkeypatch.setattr("kb.vectors._PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = replace(place("sqlite", "embedded"), vectors=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with opened(settings, create=True) as store, pytest.raises(StorageError, match="timed out"):
+            put(store, version(1))
+        address = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/news?connect_timeout=2"
+        with pytest.raises(StorageError, match="cannot be reached"):
+            opened(Settings(catalogue=address, embedder="hash"))

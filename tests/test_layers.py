@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module of kb may import those before it. One that is missing here has not been given its place.
 ORDER = (
     *("types", "errors", "settings", "text", "phrases", "editions", "render", "page"),
-    *("shelf", "catalogue", "postgres", "vectors", "minilm", "embed", "store", "doctor", "holdings", "users"),
-    *("backup", "migrate", "spelling", "retrieve"),
+    *("shelf", "catalogue", "postgres", "queue", "vectors", "minilm", "embed", "store", "doctor"),
+    *("holdings", "users", "backup", "migrate", "spelling", "retrieve"),
     *("reader", "question", "about", "statement", "rules", "extract", "claims", "weigh"),
     *("provenance", "verify", "badges", "guard", "chat", "generate"),
     *("langchain", "pipeline"),

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import samples
@@ -348,10 +348,10 @@ def test_an_interrupt_stops_between_batches(
     replace = Writer.replace
     batches: list[int] = []
 
-    def interrupted(writer: Writer, changes: list[Change]) -> None:
+    def interrupted(writer: Writer, changes: list[Change], *vectors: Any) -> None:
         batches.append(len(changes))
         os.kill(os.getpid(), signal.SIGINT)
-        replace(writer, changes)
+        replace(writer, changes, *vectors)
 
     with monkeypatch.context() as patch:
         patch.setattr(Writer, "replace", interrupted)
