@@ -125,6 +125,12 @@ class KnowledgeBase:
         other.settings = replace(self.settings, unsupported=self.settings.unsupported or "withhold")
         return other
 
+    def without_model(self) -> KnowledgeBase:
+        """The same knowledge base without its chat model: what it answers costs nothing."""
+        other = copy(self)
+        other._model = None
+        return other
+
     def close(self) -> None:
         self.store.close()
 

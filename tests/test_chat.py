@@ -24,6 +24,7 @@ from kb.errors import ModelError
 from kb.pipeline import KnowledgeBase
 from kb.render import answer_html, growing_text
 from kb.types import Answer, Turn
+from kb.web.offers import Offers
 from tests.conftest import Command
 
 QUESTION = "What is the repair of the harbour bridge expected to cost?"
@@ -172,6 +173,14 @@ def test_what_the_reader_finds_unanswerable_is_refused_without_a_call(ask: Ask, 
     assert provider.requests == []
     assert ask("The passages do not say.", question=nonsense, model_anyway=True).status == "not_found"
     assert len(provider.requests) == 1
+
+
+def test_what_the_page_may_offer_is_not_asked_of_the_model(
+    opened: Callable[..., KnowledgeBase], provider: Provider
+) -> None:
+    provider.script = steps(Step("Nothing."))
+    assert Offers(opened()).to_begin_with(2)
+    assert provider.requests == []
 
 
 def test_a_server_that_refuses_the_schema_is_asked_without(

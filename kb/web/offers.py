@@ -29,7 +29,8 @@ class Offers:
     """What may be offered of one knowledge base, to all visitors alike."""
 
     def __init__(self, kb: KnowledgeBase) -> None:
-        self._kb = kb
+        # Whether the documents answer is seen without a chat model, which nobody has asked to pay for.
+        self._kb = kb.without_model() if kb.info().get("model") else kb
         self._lock = threading.Lock()
         self._library: object = None
         self._candidates: list[str] = []
