@@ -354,9 +354,17 @@ def borne_out(question: Question, first: Candidate, judge: Odds) -> float:
 def differs(question: Question, first: Candidate) -> float:
     """1 if the question, taken for a claim, says something else than the best sentence, else 0.
 
-    A denial, an opposite, another name, as a sub-editor's rules find them: of these near misses are made.
+    A denial, an opposite, another name, as a sub-editor's rules find them: of these near misses are made. A
+    question that names both of two ("the north or the south"), or that denies something itself where the
+    sentence does too, leaves open what is meant.
     """
-    return float(rules.difference(paired(question.search_text.rstrip("? "), first)) is not None)
+    asked = paired(question.search_text.rstrip("? "), first)
+    if _EITHER.search(question.text) or rules.both_deny(asked):
+        return 0.0
+    return float(rules.difference(asked) is not None)
+
+
+_EITHER = re.compile(r"\bor\b", re.IGNORECASE)
 
 
 def paired(claim: str, evidence: Candidate) -> rules.Pair:

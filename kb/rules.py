@@ -532,6 +532,11 @@ _SUPPOSED = re.compile(r"\b(?:if|unless|whether)\b[^,;]*$", re.IGNORECASE)
 _SCOPE = 3  # content words that a negation reaches over
 
 
+def both_deny(p: Pair) -> bool:
+    """Whether both sentences deny something, the same thing or not."""
+    return all(_NEGATION.search(statement.text) for statement in (p.claim, p.evidence))
+
+
 def _negators(statement: Statement) -> list[frozenset[str]]:
     """For each negation of a sentence the forms that it denies."""
     scopes = [_scope(statement, match) for match in _NEGATION.finditer(statement.text)]

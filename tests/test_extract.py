@@ -205,6 +205,7 @@ def test_an_answer_from_a_faq_is_the_whole_answer() -> None:
         ("Which council did not buy the bridge?", 1.0),
         ("Which council bought the bridge?", 0.0),
         ("Which council sold the bridge?", 1.0),
+        ("Which council bought or sold the bridge?", 0.0),
     ],
 )
 def test_a_question_can_say_something_else_than_the_sentence(question: str, differing: float) -> None:
