@@ -448,12 +448,12 @@ def page(report: Row) -> str:
 
 
 def summary(report: Row) -> str:
-    """The same for the README: the first set, the rows that tell most."""
+    """The same for the README: of the first set the rows that tell most, of all sets who is ahead."""
     name, found = next(iter(report["sets"].items()))
-    figures = found["systems"]
-    told = table(figures, [one for one in MEASURES if one.key in TELLING])
     said = textwrap.fill(f"{name}, {found['counts']}; {found['machine']}:", 118)
-    return f"{said}\n\n{told}\n{verdict(figures, MEASURES)}\n"
+    told = table(found["systems"], [one for one in MEASURES if one.key in TELLING])
+    verdicts = [f"{name}:\n{verdict(one['systems'], MEASURES)}\n" for name, one in report["sets"].items()]
+    return f"{said}\n\n{told}\n" + "\n".join(verdicts)
 
 
 def between(text: str, inner: str) -> str:
