@@ -100,6 +100,9 @@ _MOST_PASSED = 10_000
 
 _MOST_COMPARED = 10
 """So many documents, the likeliest ones, are compared with a new one."""
+_MOST_SHARING = 200
+"""Of those whose sketches hold the same number, the first ones are looked at: what more have in common is
+a turn of phrase, or the text of a family that the first ones show."""
 
 
 class Statements(Protocol):
@@ -760,13 +763,7 @@ class Catalogue:
         for key in document_keys:
             connection.execute("UPDATE documents SET family = key WHERE key = ?", (key,))
         for key in document_keys:
-            likely = connection.execute(
-                "SELECT d.key FROM sketches own JOIN sketches s ON s.number = own.number"
-                " JOIN documents d ON d.key = s.document"
-                " WHERE own.document = ? AND d.live = 1 AND d.key <> ?"
-                " GROUP BY d.key HAVING count(*) >= ? ORDER BY count(*) DESC, d.key LIMIT ?",
-                (key, key, LIKELY, _MOST_COMPARED),
-            ).fetchall()
+            likely = self._likely_copies(connection, key)
             if not likely:
                 continue
             own, *others = (
@@ -779,6 +776,22 @@ class Catalogue:
                 f"UPDATE documents SET family = ? WHERE family IN ({_marks([*families])}) AND live = 1",
                 (min(families), *families),
             )
+
+    def _likely_copies(self, connection: Statements, document_key: int) -> list[Any]:
+        """The live documents whose sketches have most in common with that of a document, as rows of a key."""
+        own = connection.execute("SELECT number FROM sketches WHERE document = ?", (document_key,)).fetchall()
+        if not own:
+            return []
+        some = "SELECT * FROM (SELECT document FROM sketches WHERE number = ? ORDER BY 1 LIMIT ?) AS few"
+        values = [value for (number,) in own for value in (number, _MOST_SHARING)]
+        rows: list[Any] = connection.execute(
+            "SELECT d.key FROM (SELECT document, count(*) AS shared"
+            f" FROM ({' UNION ALL '.join([some] * len(own))}) AS near"
+            " GROUP BY document HAVING count(*) >= ?) AS likely JOIN documents d ON d.key = likely.document"
+            " WHERE d.live = 1 AND d.key <> ? ORDER BY likely.shared DESC, d.key LIMIT ?",
+            (*values, LIKELY, document_key, _MOST_COMPARED),
+        ).fetchall()
+        return rows
 
     def _advance(self, connection: Statements) -> None:
         connection.execute(

@@ -100,6 +100,16 @@ def test_copies_of_a_copy_part_when_it_goes(store: Store, tmp_path: Path) -> Non
     assert copies(store, tmp_path, whole=None) == {}
 
 
+def test_copies_are_found_where_more_share_words_than_are_looked_at(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kb.catalogue._MOST_SHARING", 2)
+    first = copies(store, tmp_path, **dict.fromkeys(("post", "radio", "echo", "wire"), OTHER + REPORT[:2]))
+    assert len(first) == 4
+    linked = copies(store, tmp_path, herald=REPORT, courier=REPORT[1:])
+    assert linked["courier"] == ("herald",), "the paragraph that all share hides them from each other"
+
+
 def test_a_correction_is_kept_with_its_document(store: Store, tmp_path: Path) -> None:
     notice = "Correction: An earlier version of this article gave another sum."
     copies(store, tmp_path, post=[*REPORT, notice], radio=OTHER)
