@@ -199,9 +199,8 @@ LIST_RESUMED = "{rows} from an earlier run."
 # The library
 LIBRARY_TITLE = "The library"
 LIBRARY_LEAD = "What the answers are made from, document by document."
-LIBRARY_TAKEN = (
-    "Add documents: at most {files:,} files of {megabytes} MB each. They stay on the machine that runs kbqa."
-)
+LIBRARY_UPLOADS = "Add documents"
+LIBRARY_TAKEN = "At most {files:,} files of {megabytes} MB each. They stay on the machine that runs kbqa."
 LIBRARY_ADD = "Add them"
 LIBRARY_AGAIN = "Read all sources again"
 LIBRARY_EXAMINE = "Examine"

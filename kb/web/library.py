@@ -269,8 +269,9 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
         heading = render.heading_html(phrases.LIBRARY_TITLE, phrases.LIBRARY_LEAD)
         gr.HTML(heading, js_on_load=None, **plain)
         with gr.Column(elem_id="editing", visible=False) as editing:
+            gr.HTML(f'<p class="lead">{taken(kb.settings)}</p>', js_on_load=None, **plain)
             uploads = gr.File(
-                label=taken(kb.settings),
+                label=phrases.LIBRARY_UPLOADS,
                 file_count="multiple",
                 elem_id="uploads",
                 height=140,
