@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CANDIDATES = 200
 DRAFTED_FROM = 20  # documents, the newest, where none asks a question of its own
 TRIES = 4  # questions asked to find one that goes with another; a visitor is waiting
+AHEAD = 50  # questions asked ahead of time
 LULL_S = 3.0  # how often it is looked whether there is something to find out, and nobody asks
 
 
@@ -61,7 +62,7 @@ class Offers:
     def ask_ahead(self, busy: Callable[[], bool], stop: threading.Event) -> None:
         """Until told to stop, ask what may be offered, anew for each library, while nobody else asks."""
         while not stop.wait(LULL_S):
-            for question in self._known():
+            for question in self._known()[:AHEAD]:
                 if stop.is_set() or busy():
                     break
                 self._answers(question)
