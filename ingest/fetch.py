@@ -76,7 +76,7 @@ class Fetcher:
         """Wait until the site of a page may be asked again: for whoever lets others ask it then."""
         site = site_of(url)
         if site in self._asked:
-            self._wait(site, float(self._rules(site).crawl_delay(AGENT) or 0))
+            time.sleep(self._left(site, float(self._rules(site).crawl_delay(AGENT) or 0)))
 
     def _allowed_elsewhere(self, url: str) -> bool:
         """Whether the robots.txt of a site that a page redirects to lets us in."""
@@ -95,9 +95,13 @@ class Fetcher:
         return self._robots[site]
 
     def _wait(self, site: str, wanted: float) -> None:
-        pause = max(self._pause, min(wanted, _LONGEST_PAUSE))
-        time.sleep(max(0.0, self._asked.get(site, -pause) + pause - time.monotonic()))
+        time.sleep(self._left(site, wanted))
         self._asked[site] = time.monotonic()
+
+    def _left(self, site: str, wanted: float) -> float:
+        """Seconds until a site may be asked again."""
+        pause = max(self._pause, min(wanted, _LONGEST_PAUSE))
+        return max(0.0, self._asked.get(site, -pause) + pause - time.monotonic())
 
     def _get(self, url: str, redirects: urllib.request.HTTPRedirectHandler | None = None) -> Page:
         opener = urllib.request.OpenerDirector()

@@ -7,7 +7,7 @@ makes a document visible. What comes of a source is what ``ingest`` would have m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -127,14 +127,14 @@ def _next(queue: Queue, store: Store, pool: ThreadPoolExecutor, fetcher: Fetcher
         @contextmanager
         def right() -> Iterator[Writer]:
             with store.writer(wait_s=WAIT_S) as writer:
-                taken.confirm()  # from here on nobody else could have written it
+                taken.confirm()  # from here on no other worker could have written it
                 yield writer
 
         run = Run(store, right, tally, pool, Options(columns=columns), fetcher)
         try:
             links = run.read(item)
             run.flush()
-            queue.put(_task(link, columns) for link in links)
+            queue.put(_tasks(links, columns, tally))
         except SourceError as error:
             tally.fail(item.origin, error)
         if item.path is None:
@@ -152,6 +152,15 @@ def _settle(taken: Taken, tally: Tally) -> None:
     taken.fail("; ".join(dict.fromkeys(failure.error for failure in tally.failed)), final=final)
     if not final:
         tally.failed = []
+
+
+def _tasks(items: Iterable[Item], columns: Columns, tally: Tally) -> Iterator[Task]:
+    """One for each; what cannot be one stands in the tally."""
+    for item in items:
+        try:
+            yield _task(item, columns)
+        except SourceError as error:
+            tally.fail(item.origin, error)
 
 
 def _task(item: Item, columns: Columns) -> Task:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -62,10 +63,11 @@ class Offers:
     def ask_ahead(self, busy: Callable[[], bool], stop: threading.Event) -> None:
         """Until told to stop, ask what may be offered, anew for each library, while nobody else asks."""
         while not stop.wait(LULL_S):
-            for question in self._known()[:AHEAD]:
-                if stop.is_set() or busy():
-                    break
-                self._answers(question)
+            with suppress(KBError):  # a server that is away now will be there again
+                for question in self._known()[:AHEAD]:
+                    if stop.is_set() or busy():
+                        break
+                    self._answers(question)
 
     def _near(self, answer: Answer) -> Iterator[str]:
         sections = (hit.passage.section or "" for hit in answer.hits)
@@ -90,12 +92,13 @@ class Offers:
         return [row["question"] for row in suggest(few, CANDIDATES)]
 
     def _answers(self, question: str) -> bool:
-        if question not in self._answerable:
+        answerable = self._answerable  # of this library: another one may take its place meanwhile
+        if question not in answerable:
             try:
-                self._answerable[question] = self._kb.ask(question).status == "answered"
+                answerable[question] = self._kb.ask(question).status == "answered"
             except KBError:  # the visitor's own question will tell what is wrong
                 return False
-        return self._answerable[question]
+        return answerable[question]
 
 
 class _Few:
