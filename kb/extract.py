@@ -753,8 +753,8 @@ def _stems_around(c: Candidate) -> frozenset[str]:
 
 
 _RIVALS = 10  # candidates that are looked at for another value
-SURE_ENOUGH = -1.0  # log odds that a sentence answers at all
-RIVAL = 3.0  # ... and be no more than this less sure of it than of the best
+SURE_ENOUGH = -1.0  # log odds, by the reader, that a sentence answers at all
+RIVAL = 3.0  # by how much less sure of it the reader may be than of the best
 
 
 @dataclass(frozen=True, slots=True)

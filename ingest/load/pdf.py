@@ -124,6 +124,10 @@ def _open(data: bytes, password: str | None) -> Any:
     return reader
 
 
+# Beside its own errors; assertions are pypdf's, about what it reads.
+_RAISED = (AssertionError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+
+
 @contextmanager
 def _damage_named() -> Iterator[None]:
     """Turn what pypdf raises for a damaged file into a ``SourceError``."""
@@ -131,10 +135,7 @@ def _damage_named() -> Iterator[None]:
 
     try:
         yield
-    except (
-        *(PyPdfError, ValueError, LookupError, AttributeError, TypeError, NotImplementedError),
-        AssertionError,  # of its own
-    ) as error:
+    except (*_RAISED, PyPdfError) as error:
         raise SourceError(f"this PDF is damaged ({error})", "download or print it to PDF again") from error
 
 
