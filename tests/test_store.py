@@ -268,7 +268,7 @@ def test_the_generation_moves_with_every_visible_change_and_no_other(store: Stor
 
 def test_a_reader_sees_the_old_version_or_the_new_one_and_never_a_mix(store: Store) -> None:
     replace(store, version(0), version(0, "bystander"))
-    done = threading.Event()
+    begun, done = threading.Event(), threading.Event()
     looks: list[tuple[str, list[str]]] = []
     wrong: list[object] = []
 
@@ -288,6 +288,7 @@ def test_a_reader_sees_the_old_version_or_the_new_one_and_never_a_mix(store: Sto
             with KnowledgeBase.open(store.folder, Settings(embedder="hash")) as kb:
                 while not done.is_set():
                     look(kb)
+                    begun.set()
         except BaseException as error:
             wrong.append(error)
             raise
@@ -295,6 +296,7 @@ def test_a_reader_sees_the_old_version_or_the_new_one_and_never_a_mix(store: Sto
     reader = threading.Thread(target=read)
     reader.start()
     try:
+        begun.wait(60)  # the first answer may have to prepare the models
         for n in range(1, 31):
             replace(store, version(n))
     finally:
