@@ -1,4 +1,4 @@
-"""What the trial on several hosts counts as a failure; the hosts themselves need root and are not run here."""
+"""What the trial on several hosts counts as a failure; the hosts themselves are not run here."""
 
 from __future__ import annotations
 
