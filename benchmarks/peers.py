@@ -54,6 +54,8 @@ PACKAGES = {
 }
 OURS = ("kbqa", "kbqa search")
 SYSTEMS = (*OURS, *PACKAGES)
+ANSWERING = ("kbqa",)
+"""Those that may refuse. The others show passages for every question, which is no merit and no fault."""
 QUIET = {
     "HF_HUB_OFFLINE": "1",
     "ANONYMIZED_TELEMETRY": "False",
@@ -109,6 +111,8 @@ TELLING = (
     "refused",
 )
 """What the README and the plot show."""
+OF_ANSWERS = ("refused", "answered")
+"""What only a system that may refuse is measured by."""
 
 
 # ------------------------------------------------------------------------------------------ the sets
@@ -367,10 +371,20 @@ def rounded(figures: Figures) -> Figures:
 # ------------------------------------------------------------------------------------------ the report
 
 
+def telling(figures: Mapping[str, Figures]) -> dict[str, Figures]:
+    """Without the figures that say nothing of a system: what those refuse that only search."""
+    return {
+        system: {k: v for k, v in found.items() if system in ANSWERING or k not in OF_ANSWERS}
+        for system, found in figures.items()
+    }
+
+
 def winners(figures: Mapping[str, Figures], measure: Measure) -> list[str]:
-    """Who is first; several share it where the figures that are shown are the same."""
+    """Who is first; several share it where the figures that are shown are the same. Nobody is, alone."""
     there = {system: found[measure.key] for system, found in figures.items() if measure.key in found}
-    first = (min if measure.less else max)(there.values(), default=0.0)
+    if len(there) < 2:
+        return []
+    first = (min if measure.less else max)(there.values())
     return [system for system, figure in there.items() if figure == first]
 
 
@@ -394,7 +408,11 @@ def verdict(figures: Mapping[str, Figures], measures: Sequence[Measure]) -> str:
     peers = {system: found for system, found in figures.items() if system not in OURS}
     sentences = []
     for own in OURS:
-        told = [one for one in measures if one.key in figures[own]]
+        told = [
+            one
+            for one in measures
+            if one.key in figures[own] and any(one.key in found for found in peers.values())
+        ]
         sides = [(one, winners({own: figures[own], **peers}, one)) for one in told]
         lost = [(one, first) for one, first in sides if own not in first]
         sentences.append(f"`{own}` is first, or shares it, in {len(told) - len(lost)} of {len(told)} rows.")
@@ -441,7 +459,7 @@ def page(report: Row) -> str:
     """The tables of all sets, with what they say in words."""
     parts = []
     for name, found in report["sets"].items():
-        figures = found["systems"]
+        figures = telling(found["systems"])
         said = f"{found['counts']}; {found['machine']}."
         parts.append(f"## {name}\n\n{said}\n\n{table(figures, MEASURES)}\n{verdict(figures, MEASURES)}\n")
     return "\n".join(parts)
@@ -451,8 +469,10 @@ def summary(report: Row) -> str:
     """The same for the README: of the first set the rows that tell most, of all sets who is ahead."""
     name, found = next(iter(report["sets"].items()))
     said = textwrap.fill(f"{name}, {found['counts']}; {found['machine']}:", 118)
-    told = table(found["systems"], [one for one in MEASURES if one.key in TELLING])
-    verdicts = [f"{name}:\n{verdict(one['systems'], MEASURES)}\n" for name, one in report["sets"].items()]
+    told = table(telling(found["systems"]), [one for one in MEASURES if one.key in TELLING])
+    verdicts = [
+        f"{name}:\n{verdict(telling(one['systems']), MEASURES)}\n" for name, one in report["sets"].items()
+    ]
     return f"{said}\n\n{told}\n" + "\n".join(verdicts)
 
 
@@ -466,7 +486,7 @@ def between(text: str, inner: str) -> str:
 
 def draw(report: Row) -> dict[Path, str]:
     """The files that show a report, with what they are to hold."""
-    first = next(iter(report["sets"].values()))["systems"]
+    first = telling(next(iter(report["sets"].values()))["systems"])
     return {
         PAGE: between(PAGE.read_text(encoding="utf-8"), page(report)),
         README: between(README.read_text(encoding="utf-8"), summary(report)),

@@ -561,7 +561,7 @@ def remove(run: Run, document_ids: tuple[str, ...]) -> None:
 def info(run: Run) -> None:
     """Say what the knowledge base holds."""
     with run.library() as kb:
-        facts = kb.info()
+        facts = kb.info(queue=True)
     run.put(facts, lambda: _info_text(facts))
 
 

@@ -439,13 +439,16 @@ class KnowledgeBase:
         with self.store.writer() as writer:
             return writer.remove(document_ids)
 
-    def info(self) -> dict[str, Any]:
-        """Figures about the knowledge base, as ``kbqa info --json`` prints them, and how it is asked."""
+    def info(self, *, queue: bool = False) -> dict[str, Any]:
+        """Figures about the knowledge base, as ``kbqa info --json`` prints them, and how it is asked.
+
+        ``queue`` adds what waits in the queue, which is counted anew each time.
+        """
         generation = self.store.catalogue.generation()
         if self._facts[0] != generation:  # goes through all documents: once, not for every page that is drawn
             self._facts = (generation, self.store.info())
         facts = dict(self._facts[1])
-        queued = state(self.store.catalogue)  # which no generation tells of
+        queued = state(self.store.catalogue) if queue else State()  # which no generation tells of
         if queued != State():
             facts["queue"] = {"waiting": queued.waiting, "failed": len(queued.failed)}
         if self.settings.exact_reading:

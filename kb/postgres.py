@@ -133,14 +133,15 @@ class PostgresCatalogue(Catalogue):
         return connection
 
     def _connect(self) -> psycopg.Connection[Any]:
-        with self._errors():
+        with self.errors():
             chosen = {**_PATIENCE, **_psycopg().conninfo.conninfo_to_dict(self._url)}
             connected: psycopg.Connection[Any] = _psycopg().connect(autocommit=True, **chosen)
             connected.execute(_PATIENCE_OF_SERVER)
             return connected
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
+        """What psycopg raises inside is raised as an error of this package."""
         psycopg = _psycopg()
         try:
             yield
@@ -168,7 +169,7 @@ class PostgresCatalogue(Catalogue):
             ) from error
 
     def _rows(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
-        with self._errors():
+        with self.errors():
             try:
                 rows: list[Any] = Session(self._connection()).execute(sql, values).fetchall()
                 return rows
@@ -177,7 +178,7 @@ class PostgresCatalogue(Catalogue):
 
     @contextmanager
     def _transaction(self) -> Iterator[Statements]:
-        with self._errors(), self._connection().transaction():
+        with self.errors(), self._connection().transaction():
             # One after the other, as in SQLite: so the keys of a document's passages follow one another.
             statements = Session(self._connection())
             statements.execute("SELECT pg_advisory_xact_lock(hashtext(current_schema()), ?)", (_CHANGING,))
@@ -186,7 +187,7 @@ class PostgresCatalogue(Catalogue):
     @contextmanager
     def session(self) -> Iterator[Session]:
         """A connection of its own; what it locks is freed when this process or its host is gone."""
-        with self._errors():
+        with self.errors():
             connection = self._connect()
             try:
                 yield Session(connection)
@@ -208,7 +209,7 @@ class PostgresCatalogue(Catalogue):
         connection = self._connect()
         try:
             until = time.monotonic() + wait_s
-            with self._errors():
+            with self.errors():
                 sql = "SELECT pg_try_advisory_lock(hashtext(current_schema()), %s)"
                 while not connection.execute(sql, (_WRITING,)).fetchone()[0]:  # type: ignore[index]
                     if time.monotonic() > until:
@@ -333,7 +334,7 @@ class PostgresCatalogue(Catalogue):
 
     def copy_to(self, path: Path) -> None:
         """Write the state of this moment to a file of SQLite."""
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder, self._errors():
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder, self.errors():
             copy = Catalogue.create(Path(folder), {})
             with self._connection().transaction():  # of one moment, whoever writes meanwhile
                 self._connection().execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")

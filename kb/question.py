@@ -242,24 +242,39 @@ _HOW_MANY_OF = re.compile(
 _HOW_MANY = re.compile(r"how many (?P<rest>(?!.*\b(?:did|does|do)\b).+)", re.IGNORECASE)
 _HOW_LARGE = re.compile(r"how (?:\w+) (?P<be>is|was|are|were) (?P<x>.+)", re.IGNORECASE)
 _SMALL = re.compile(r"(?:In|On|At|During|Up|About|Around|Over|More|Less|Nearly|Almost|Some|The|An?)\b")
+_LINKING = "about|after|as|at|by|for|from|in|into|like|of|on|to|with"
+_LEFT_OVER = re.compile(rf".*\b(?:{_LINKING})", re.IGNORECASE)  # "come from", "made of": waits for its noun
+_LINKED = re.compile(rf"(?:{_LINKING})\b", re.IGNORECASE)
+# Forms whose answer has no place of its own: two questions in one, "what happened", "what time", "what did
+# she do", "what did they use to build it", "how far is it from here".
+_UNSTATED = re.compile(
+    rf".*\b(?:and|or) (?:in |on |at )?{_ASKING}\b.*|what (?:happened|happens|occurred)\b.*"
+    r"|(?:at )?what time\b.*"
+    r"|(?:what|which|who)\b.* (?:did|does|do) (?:.* do\b.*|.* to \w+ .+)|how \w+ (?:is|was) it .+",
+    re.IGNORECASE,
+)
 
 
 def stated(question: str, answer: str) -> str | None:
     """Question and answer as one statement, for the plainer forms of questions; else ``None``.
 
-    The grammar is now and then a learner's ("The council buy it in 1990."), which is understood.
+    The grammar is now and then a learner's ("The council buy it in 1990."), which is understood; what
+    would be no sentence at all is not made.
     """
     bare, answer = question.strip().rstrip("? "), answer.strip().rstrip(".")
     small = answer[:1].lower() + answer[1:] if _SMALL.match(answer) else answer
+    left_over, linked = _LEFT_OVER.fullmatch(bare), _LINKED.match(answer)
+    if _UNSTATED.fullmatch(bare) or (left_over and linked):
+        return None
     placed = small if re.match(r"(?:in|on|at|during|from|by|near|after|before)\b", small) else f"in {small}"
     if match := _WHEN_DONE.fullmatch(bare):
         made = f"{match['x']} {match['be']} {match['done']} {placed}"
     elif match := _WHO_DOES.fullmatch(bare):
-        made = f"{answer} {match['rest']}"
+        made = "" if left_over or linked else f"{answer} {match['rest']}"
     elif match := _WHERE_DID.fullmatch(bare):
-        made = f"{match['rest']} {placed}"
+        made = "" if left_over else f"{match['rest']} {placed}"
     elif match := _WHERE_IS.fullmatch(bare):
-        made = f"{match['x']} {match['be']} {placed}"
+        made = "" if left_over else f"{match['x']} {match['be']} {placed}"
     elif match := _ASKED_OF.fullmatch(bare):
         made = f"{match['rest']} {small}"
     elif match := _HOW_MANY_OF.fullmatch(bare):

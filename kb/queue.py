@@ -13,7 +13,7 @@ worker dies every time must not be tried for ever.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -70,15 +70,15 @@ class State:
 class Taken:
     """A task that nobody else works on."""
 
-    def __init__(self, session: Session, task: Task, attempt: int) -> None:
+    def __init__(self, confirm: Callable[[], None], task: Task, attempt: int) -> None:
         self.task = task
         self.is_last = attempt >= ATTEMPTS
         self.failure: tuple[str, bool] | None = None
-        self._session = session
+        self._confirm = confirm
 
     def confirm(self) -> None:
         """Raise ``StorageError`` if it is another's by now, since this host was cut off."""
-        self._session.execute("SELECT 1")
+        self._confirm()
 
     def fail(self, error: str, *, final: bool) -> None:
         """Keep it in the queue, to be tried again unless that is ``final``."""
@@ -95,6 +95,7 @@ class Queue:
                 "move the knowledge base with `kbqa migrate --to postgresql://...`, or use `kbqa ingest`",
             )
         self._catalogue = catalogue
+        self._blameless: list[int] = []  # tasks whose attempt is not to count, once that can be said
         if not _is_there(catalogue):
             with catalogue.session() as session, session.transaction():
                 _one_by_one(session)
@@ -137,35 +138,54 @@ class Queue:
 
         An error gives it back, to be tried again at once.
         """
-        with self._catalogue.session() as session, session.transaction():
-            session.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # reading may take long
-            session.execute(_GIVE_UP, (_LOST, ATTEMPTS))
-            row = session.execute(_NEXT).fetchone()
-            if row is None:
-                yield None
-                return
-            number, origin, lane, about, data = row
-            taken = Taken(session, Task(origin, lane, json.loads(about), data), self._count(number, 1))
-            try:
-                yield taken
-            except (KBError, KeyboardInterrupt):
-                with suppress(KBError):
-                    self._count(number, -1)  # it is not to blame
-                raise
-            if taken.failure:
-                values = (*taken.failure, number)
-                session.execute("UPDATE queue SET error = ?, failed = ? WHERE number = ?", values)
-            else:
-                _forget(session, "number = ?", number)
+        self._excuse()
+        with self._catalogue.session() as session:
+            session.execute(
+                _GIVE_UP, (_LOST, ATTEMPTS)
+            )  # by itself, so that it is seen before the next is done
+            with session.transaction():
+                session.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # reading may take long
+                row = session.execute(_NEXT).fetchone()
+                if row is None:
+                    yield None
+                    return
+                number, origin, lane, about, data = row
 
-    def _count(self, number: int, step: int) -> int:
-        """How often a task was begun; at once to be seen by all."""
+                def confirm() -> None:
+                    with self._catalogue.errors():
+                        session.execute("SELECT 1")
+
+                taken = Taken(confirm, Task(origin, lane, json.loads(about), data), self._begin(number))
+                try:
+                    yield taken
+                except (KBError, KeyboardInterrupt):
+                    self._blameless.append(number)
+                    with suppress(KBError):  # a host that is cut off says so when it is there again
+                        self._excuse()
+                    raise
+                if taken.failure:
+                    values = (*taken.failure, number)
+                    session.execute("UPDATE queue SET error = ?, failed = ? WHERE number = ?", values)
+                else:
+                    _forget(session, "number = ?", number)
+
+    def _begin(self, number: int) -> int:
+        """How often a task was begun, this time included; at once to be seen by all."""
         [[count]] = self._catalogue.query(
-            "INSERT INTO queue_attempts AS a VALUES (?, ?)"
-            " ON CONFLICT (number) DO UPDATE SET count = a.count + excluded.count RETURNING count",
-            (number, step),
+            "INSERT INTO queue_attempts AS a VALUES (?, 1)"
+            " ON CONFLICT (number) DO UPDATE SET count = a.count + 1 RETURNING count",
+            (number,),
         )
         return int(count)
+
+    def _excuse(self) -> None:
+        """Take back the attempts that ended for another reason, where the task is still there."""
+        while self._blameless:
+            self._catalogue.query(
+                "UPDATE queue_attempts SET count = count - 1 WHERE number = ? RETURNING count",
+                (self._blameless[0],),
+            )
+            del self._blameless[0]
 
 
 def state(catalogue: Catalogue) -> State:

@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Collection
 
 from kb.catalogue import Catalogue
-from kb.text import Word, content_words, fold, words
+from kb.text import Word, content_words, fold, spellings
 
 _SHORTEST = 4
+_POSSESSIVE = re.compile(r"['\u2019]s$")
 
 
 def correct(
@@ -62,13 +63,12 @@ def _nearest(word: Word, catalogue: Catalogue) -> str | None:
     for stem, count in catalogue.vocabulary(typed[0]):
         # A stem is shorter than its word, or ends otherwise: compare with as many letters of what was typed.
         if (
-            stem.isalpha()
+            len(typed) - 6 <= len(stem) <= len(typed) + allowed
             and len(stem) >= _SHORTEST - 1
-            and 0 <= len(typed) - len(stem) + allowed <= 6 + allowed
+            and stem.isalpha()
         ):
-            distance = min(
-                OSA.distance(typed[: len(stem) + n], stem, score_cutoff=allowed + 1) for n in (-1, 0, 1)
-            )
+            beginnings = {typed[: len(stem) + n] for n in (-1, 0, 1)}
+            distance = min(OSA.distance(part, stem, score_cutoff=allowed + 1) for part in beginnings)
             if distance <= allowed + 1:
                 stems.append((distance, -count, stem))
     spelled = (_spelled(stem, typed, allowed, catalogue) for _, _, stem in sorted(stems)[:_TRIED])
@@ -81,7 +81,7 @@ def _spelled(stem: str, typed: str, allowed: int, catalogue: Catalogue) -> tuple
 
     near = []
     for stored in catalogue.passages(key for key, _ in catalogue.match([stem], 3)).values():
-        for text in {re.sub(r"['\u2019]s$", "", w.text) for w in words(stored.passage.text)}:
-            if fold(text)[:1] == typed[0] and abs(len(text) - len(typed)) <= allowed:
+        for text in {_POSSESSIVE.sub("", spelled) for spelled in spellings(stored.passage.text)}:
+            if abs(len(text) - len(typed)) <= allowed and fold(text)[:1] == typed[0]:
                 near.append((OSA.distance(fold(text), typed, score_cutoff=allowed), text))
     return min((n for n in near if n[0] <= allowed), default=None)

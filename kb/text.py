@@ -182,6 +182,11 @@ def words(text: str) -> list[Word]:
     return [Word(m.group(), stem(m.group()), m.start(), m.end()) for m in _WORD.finditer(text)]
 
 
+def spellings(text: str) -> set[str]:
+    """The same words once each, as they are spelled; without their stems, which take most of the time."""
+    return set(_WORD.findall(text))
+
+
 def content_words(text: str) -> list[Word]:
     """The words that carry meaning: neither stop words nor lone signs."""
     return [word for word in words(text) if not word.is_stop]

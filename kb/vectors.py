@@ -107,34 +107,35 @@ class VectorIndex:
 
         ``generation`` is the catalogue's: when it has moved on, another process may have written.
         """
+        began = time.monotonic()
+        for pause in _PAUSES:
+            try:
+                return self._attempt(vector, limit, generation)
+            except StorageError:
+                # A writer may be putting a new index in the place of this one, which takes a moment.
+                if time.monotonic() - began > _PATIENCE:
+                    raise
+                time.sleep(pause)
+        return self._attempt(vector, limit, generation)
+
+    def _attempt(self, vector: NDArray[np.float32], limit: int, generation: int) -> list[tuple[int, float]]:
         with self._lock:
-            began = time.monotonic()
-            for pause in _PAUSES:
-                try:
-                    return self._nearest(vector, limit, generation)
-                except StorageError:
-                    # A writer may be putting a new index in the place of this one, which takes a moment.
-                    self.close()
-                    if time.monotonic() - began > _PATIENCE:
-                        raise
-                    time.sleep(pause)
-            return self._nearest(vector, limit, generation)
+            try:
+                return self._nearest(vector, limit, generation)
+            except StorageError:
+                self.close()
+                raise
 
     def _nearest(self, vector: NDArray[np.float32], limit: int, generation: int) -> list[tuple[int, float]]:
         with _chroma_errors(self._where):
             if generation != self._generation:
                 self.close()
                 self._generation = generation
-            collection = self._open(create=False)
-            result = collection.query(
-                query_embeddings=vector[None, :], n_results=limit, include=["distances"]
-            )
-            distances = result["distances"] or [[]]
-            pairs = list(zip(result["ids"][0], distances[0], strict=True))
+            found = _nearest_in(self._open(create=False), vector, limit)
             if self._identity() != self._opened:
                 # Another took its place: part of what was read may be of the one, part of the other.
                 raise StorageError(f"the vector index in {self._where} was replaced", "ask again")
-            return [(int(key), min(1.0, max(-1.0, 1.0 - distance))) for key, distance in pairs]
+            return found
 
     def seen(self, generation: int) -> None:
         """Note that this process itself brought the index to ``generation``: no need to reopen."""
@@ -362,6 +363,7 @@ class ServedIndex(VectorIndex):
         super().__init__(Path(address), embedder=embedder, dimension=dimension)
         self._where = self._address = address
         self._notes = notes
+        self._read: tuple[int, Collection] | None = None  # what readers search, at a generation
 
     @property
     def engine(self) -> str:
@@ -372,6 +374,19 @@ class ServedIndex(VectorIndex):
 
     def _identity(self) -> None:
         """The server itself says when a collection is gone."""
+
+    def _attempt(self, vector: NDArray[np.float32], limit: int, generation: int) -> list[tuple[int, float]]:
+        # Without the lock, so that questions wait for a silent server side by side: the collection that a
+        # writer fills is another's.
+        with _chroma_errors(self._where):
+            try:
+                read = self._read
+                if read is None or read[0] != generation:
+                    read = self._read = generation, self._current()
+                return _nearest_in(read[1], vector, limit)
+            except Exception:
+                self._read = None
+                raise
 
     def rebuild(self, batches: Batches) -> None:
         with self._lock, _chroma_errors(self._where):
@@ -401,7 +416,7 @@ class ServedIndex(VectorIndex):
 
     def close(self) -> None:
         with self._lock:
-            self._collection = None  # which one it is may have changed; the connection stays
+            self._collection = self._read = None  # which one it is may have changed; the connection stays
 
     def _connected(self) -> Client:
         if self._client is None:
@@ -432,14 +447,25 @@ class ServedIndex(VectorIndex):
 
     def _open(self, *, create: bool = True) -> Collection:
         if self._collection is None:
-            name = self._notes.meta().get(self.NOTE)
-            if name is None:
-                raise StorageError(
-                    f"there is no vector index yet ({self.engine})",
-                    "run `kbqa doctor --repair`: it is built again without embedding",
-                )
-            self._collection = self._connected().get_collection(name, embedding_function=None)
+            self._collection = self._current()
         return self._collection
+
+    def _current(self) -> Collection:
+        """The collection that is the index, as the catalogue notes it."""
+        name = self._notes.meta().get(self.NOTE)
+        if name is None:
+            raise StorageError(
+                f"there is no vector index yet ({self.engine})",
+                "run `kbqa doctor --repair`: it is built again without embedding",
+            )
+        return self._connected().get_collection(name, embedding_function=None)
+
+
+def _nearest_in(collection: Collection, vector: NDArray[np.float32], limit: int) -> list[tuple[int, float]]:
+    result = collection.query(query_embeddings=vector[None, :], n_results=limit, include=["distances"])
+    distances = result["distances"] or [[]]
+    pairs = zip(result["ids"][0], distances[0], strict=True)
+    return [(int(key), min(1.0, max(-1.0, 1.0 - distance))) for key, distance in pairs]
 
 
 def _drop(client: Client, name: str) -> None:

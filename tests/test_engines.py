@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import Place
 from servers import free_port
@@ -20,6 +23,7 @@ from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
 from kb.store import Store
 from kb.types import Filters
+from kb.vectors import ServedIndex
 
 ENGINES = [(c, v) for c in ("sqlite", "postgresql") for v in ("embedded", "server")]
 QUESTIONS = (
@@ -215,3 +219,32 @@ def test_a_server_that_does_not_answer_is_given_up(place: Place, monkeypatch: py
         address = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/news?connect_timeout=2"
         with pytest.raises(StorageError, match="cannot be reached"):
             opened(Settings(catalogue=address, embedder="hash"))
+
+
+class Noted:
+    """A catalogue that notes which collection is the index."""
+
+    def meta(self) -> dict[str, str]:
+        return {"collection": "kbqa-1"}
+
+    def note(self, key: str, value: str | None) -> None:
+        raise AssertionError("a reader notes nothing")
+
+
+def test_questions_wait_for_a_silent_server_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kb.vectors._PATIENCE", patience := 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        index = ServedIndex(address, Noted(), embedder="hash", dimension=4)
+
+        def ask(n: int) -> str:
+            with pytest.raises(StorageError) as error:
+                index.nearest(np.ones(4, np.float32), 3, generation=1)
+            return str(error.value)
+
+        ask(0)  # loads what is loaded once
+        began = time.monotonic()
+        with ThreadPoolExecutor(6) as pool:
+            said = list(pool.map(ask, range(6)))
+        assert all("timed out" in one for one in said)
+        assert time.monotonic() - began < 3 * patience

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from benchmarks import peer, peers
-from benchmarks.peers import MEASURES, OURS, draw, generated, plot, score, shown, table, verdict
+from benchmarks.peers import MEASURES, OURS, draw, generated, plot, score, shown, table, telling, verdict
 
 QUERIES = [
     {"answerable": True, "evidence": [{"doc_id": "b", "quote": "The bridge  closed on\nMonday."}]},
@@ -62,6 +62,18 @@ def test_where_a_peer_wins_it_is_said() -> None:
         " Ahead of it in “a further question, median, ms”: txtai, with 20 against 90."
         " `kbqa search` is first, or shares it, in 2 of 3 rows."
         " Ahead of it in “a further question, median, ms”: txtai, with 20 against 30."
+    )
+
+
+def test_who_only_searches_is_neither_praised_nor_blamed_for_answering_all() -> None:
+    shares = {"refused": 0.0, "answered": 100.0, "first": 80.0}
+    figures = telling({"kbqa": {**shares, "answered": 90.0}, "kbqa search": shares, "txtai": shares})
+    assert table(figures, MEASURES).splitlines()[3:] == [
+        "| refused of what the documents do not answer, % | 0.0 | – | – |",
+        "| answered of what they do answer, % | 90.0 | – | – |",
+    ]
+    assert " ".join(verdict(figures, MEASURES).split()) == (
+        "`kbqa` is first, or shares it, in 1 of 1 rows. `kbqa search` is first, or shares it, in 1 of 1 rows."
     )
 
 

@@ -351,6 +351,22 @@ def test_other_languages_are_recognised(text: str, language: str | None) -> None
         ("How many people live there?", "130", "130 people live there."),
         ("How many ships does a lock hold?", "Up to 12.", "A lock hold up to 12 ships."),
         ("How much did they raise?", "$4 million", "They raise $4 million."),
+        ("Who did the firm merge with?", "Holm", "The firm merge with Holm."),
+        ("Which country did the ship come from?", "Norway", "The ship come from Norway."),
+        # What would be no sentence.
+        ("Which country did the ship come from?", "from Norway", None),
+        ("Where does the wine come from?", "France", None),
+        ("Where does the wine come from?", "in France", None),
+        ("Where is Ada Holm from?", "Norway", None),
+        ("What is the bridge made of?", "steel", None),
+        ("Who was the ship named after?", "Ada Holm", None),
+        ("Who owns the bridge?", "by the council", None),
+        ("Who is the mayor and when was she elected?", "Ada Holm", None),
+        ("What happened in 1990?", "The bridge fell", None),
+        ("What time does it open?", "9 am", None),
+        ("What did Ada do?", "Paint", None),
+        ("What did they use to build it?", "steel", None),
+        ("How far is it from Oslo to Bergen?", "300 miles", None),
     ],
 )
 def test_question_and_answer_become_a_statement(question: str, answer: str, statement: str | None) -> None:

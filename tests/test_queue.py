@@ -241,14 +241,14 @@ def test_a_source_that_cannot_be_read_is_tried_thrice_and_kept(
 @contextmanager
 def _counted(began: list[int]) -> Iterator[None]:
     """Note the number of each task that is begun."""
-    count = Queue._count
+    begin = Queue._begin
 
-    def noting(queue: Queue, number: int, step: int) -> int:
+    def noting(queue: Queue, number: int) -> int:
         began.append(number)
-        return count(queue, number, step)
+        return begin(queue, number)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Queue, "_count", noting)
+        patch.setattr(Queue, "_begin", noting)
         yield
 
 
@@ -288,6 +288,8 @@ def test_a_task_whose_worker_dies_every_time_is_given_up(store: Store) -> None:
     with queue.next() as taken:
         assert taken is not None
         assert taken.task.origin == "b"
+        # To be seen at once, not only when the task after it is done with.
+        assert state(store.catalogue) == queues.State(1, (("a", queues._LOST),))
     assert state(store.catalogue) == queues.State(0, (("a", queues._LOST),))
     # Who leaves in good order, or because a server is away, does not count.
     queue.put([Task("a", "a", {}, b"harmless")])
@@ -320,6 +322,28 @@ def test_who_was_cut_off_loses_the_task_and_can_write_nothing(
         assert {hit.passage.document_id for hit in hits(store, "harbour report")} == {"report"}
         put(store, version(3))
         assert examine(other, today=TODAY).findings == ()
+
+
+def test_an_attempt_that_ended_with_the_connection_does_not_count(
+    store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    with opened(replace(settings, kb=tmp_path / "elsewhere")) as other:
+        queue = Queue(store.catalogue)
+        queue.put([Task("a", "a", {}, b"text")])
+        for _ in range(queues.ATTEMPTS):
+            with pytest.raises(StorageError), queue.next() as taken:  # noqa: PT012
+                assert taken is not None
+                cut_off(other, "relation = 'queue'::regclass")
+                taken.confirm()
+        assert store.catalogue.query("SELECT count FROM queue_attempts") == [(0,)]  # type: ignore[attr-defined]
+        # What another has done with meanwhile is not counted again.
+        with pytest.raises(StorageError), queue.next() as taken:  # noqa: PT012
+            cut_off(other, "relation = 'queue'::regclass")
+            with Queue(other.catalogue).next() as again:
+                assert again is not None
+            assert taken is not None
+            taken.confirm()
+        assert store.catalogue.query("SELECT count FROM queue_attempts") == []  # type: ignore[attr-defined]
 
 
 def put(store: Store, *changes: Any) -> None:

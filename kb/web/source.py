@@ -62,8 +62,10 @@ const beside = () => {
 watch('value', () => {
   const {all, at} = beside();
   if (at < 0 || !element.querySelector('.panel-name')) return;
-  element.querySelector('.panel-name').textContent =
-    element.querySelector('.panel-bar').dataset.of.replace('{n}', at + 1).replace('{total}', all.length);
+  const name = element.querySelector('.panel-name'), of = element.querySelector('.panel-bar').dataset.of;
+  const asked = opener().closest('.exchange')?.querySelector('.question');
+  const place = of.replace('{n}', at + 1).replace('{total}', all.length);
+  name.textContent = name.title = asked ? `${place} · ${asked.textContent}` : place;
   for (const step of element.querySelectorAll('.step')) {
     step.hidden = all.length < 2;
     step.disabled = !all[at + Number(step.dataset.to)];
