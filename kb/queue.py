@@ -140,9 +140,8 @@ class Queue:
         """
         self._excuse()
         with self._catalogue.session() as session:
-            session.execute(
-                _GIVE_UP, (_LOST, ATTEMPTS)
-            )  # by itself, so that it is seen before the next is done
+            # By itself, so that it is seen before the next task is done.
+            session.execute(_GIVE_UP, (_LOST, ATTEMPTS))
             with session.transaction():
                 session.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # reading may take long
                 row = session.execute(_NEXT).fetchone()

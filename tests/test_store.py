@@ -296,7 +296,7 @@ def test_a_reader_sees_the_old_version_or_the_new_one_and_never_a_mix(store: Sto
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        begun.wait(60)  # the first answer may have to prepare the models
+        assert begun.wait(60)  # the first answer may have to prepare the models
         for n in range(1, 31):
             replace(store, version(n))
     finally:
