@@ -26,6 +26,7 @@ from kb.evaluate import read_cases
 from kb.pipeline import KnowledgeBase
 from kb.settings import Settings
 from kb.types import Answer, Difference, Turn, Value
+from kb.web.ask import Ask, Past, Step
 
 ROOT = Path(__file__).parent.parent
 WHEN = "When was the AI Diffusion rule issued?"
@@ -369,6 +370,41 @@ def test_a_question_is_edited_and_asked_again(small: str, visit: Open) -> None:
     page.locator("#q1").get_by_role("button", name=phrases.AGAIN).click()
     expect(page.locator(".exchange")).to_have_count(1)  # what came after it stood on it
     expect(page.locator("#q1 .refusal")).to_be_visible()
+
+
+def test_a_question_sent_before_the_last_event_has_ended_is_asked(
+    visit: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The browser hears that an event has ended some time after it has drawn its last step."""
+
+    def slow_to_end(self: Ask, question: str, past: Past) -> Iterator[Step]:
+        yield from answer(self, question, past)
+        time.sleep(0.5)
+
+    answer = Ask.answer
+    monkeypatch.setattr(Ask, "answer", slow_to_end)
+    with serving(Library(settings=Settings(kb=tmp_path, cache=tmp_path / "cache"))) as address:
+        page = visit(address)
+        ask(page, COST)
+        ask(page, FERRY, 2)
+        expect(page.locator("#question textarea")).to_have_value("")
+
+
+def test_while_an_answer_grows_the_next_question_waits_in_its_box(small: str, visit: Open) -> None:
+    page = visit(small)
+    box = page.locator("#question textarea")
+    ask(page, UNKNOWN)
+    box.fill(f"{COST} Slowly.")
+    box.press("Enter")
+    expect(page.locator("#q2[aria-busy=true]")).to_be_visible()
+    page.locator("#q1").get_by_role("button", name=phrases.AGAIN).click()  # it would undo what is under way
+    box.fill(FERRY)
+    box.press("Enter")
+    expect(box).to_have_value(FERRY)
+    expect(page.locator("#q2[aria-busy=false] .answer-text")).to_contain_text("41 million euros")
+    expect(page.locator(".exchange")).to_have_count(2)
+    box.press("Enter")
+    expect(page.locator("#q3[aria-busy=false] .question")).to_have_text(FERRY)
 
 
 def test_an_answer_is_stopped_and_can_be_had_again(small: str, visit: Open) -> None:

@@ -15,7 +15,20 @@ const aloud = (text) => { const place = find('#ask-aloud'); if (place) place.tex
 
 // ------------------------------------------------------------------------------ asking
 
-const ask = (questions) => { aloud(SAY.PENDING); trigger('ask', {questions}); };
+const busy = () => Boolean(find('.exchange[aria-busy=true]'));
+
+const ask = (questions) => {
+  if (busy()) return write(questions[0]);  // one answer after the other: it is there to be sent
+  aloud(SAY.PENDING);
+  trigger('ask', {questions});
+};
+
+const write = (question) => {
+  const box = find('#question textarea');
+  box.value = question;
+  box.dispatchEvent(new Event('input', {bubbles: true}));
+  box.focus();
+};
 
 const edit = (exchange) => {
   const heading = exchange.querySelector('.question'), form = document.createElement('form');
@@ -25,7 +38,7 @@ const edit = (exchange) => {
   const button = (text, type, css) => Object.assign(document.createElement('button'), {textContent: text, type, className: css});
   const cancel = button(SAY.CANCEL, 'button', 'quiet');
   const done = () => { form.remove(); exchange.querySelector('.asked').hidden = false; };
-  const send = () => { toFocus = Number(exchange.dataset.n); trigger('redo', {n: toFocus, question: box.value}); };
+  const send = () => { if (busy()) return; toFocus = Number(exchange.dataset.n); trigger('redo', {n: toFocus, question: box.value}); };
   form.append(box, button(SAY.EDIT_DONE, 'submit', 'judge'), cancel);
   form.addEventListener('submit', (event) => { event.preventDefault(); send(); });
   form.addEventListener('keydown', (event) => {
@@ -148,7 +161,7 @@ const acts = {
   ratings: () => save('ratings.jsonl', remembered(RATINGS).map((one) => JSON.stringify(one) + '\n').join('')),
   'link-all': (button) => copy(button, link(questions())),
   link: (button, exchange) => copy(button, link([exchange.querySelector('.question').textContent])),
-  again: (button, exchange) => { toFocus = Number(exchange.dataset.n); trigger('redo', {n: toFocus}); },
+  again: (button, exchange) => { if (busy()) return; toFocus = Number(exchange.dataset.n); trigger('redo', {n: toFocus}); },
   edit: (button, exchange) => edit(exchange),
   new: () => { trigger('new'); find('#question textarea').focus(); },
 };
@@ -185,6 +198,11 @@ tab.addEventListener('submit', (event) => {
   const exchange = form.closest('.exchange');
   rate(exchange, about(Number(exchange.dataset.n)).judged, form.querySelector('input').value);
 });
+tab.addEventListener('keydown', (event) => {  // before the box itself hears of it
+  if (event.key !== 'Enter' || event.shiftKey || !busy() || !event.target.closest('#question')) return;
+  event.preventDefault();
+  event.stopPropagation();
+}, true);
 tab.addEventListener('keydown', (event) => {
   const menu = event.target.closest('.menu[open]');
   if (event.key !== 'Escape' || !menu) return;

@@ -35,7 +35,7 @@ MOST_AT_ONCE = 20  # questions of a conversation that is asked again
 REDRAWN_S = 0.05  # the conversation is drawn no more often than this while a model writes
 
 Past = tuple[Answer, ...]
-Step = tuple[Any, Past, Any]  # the conversation, its answers, and the content of the question box
+Step = tuple[Any, Any, Any]  # the conversation, its answers, and the content of the question box
 
 # What the page's script says and does: kb/web/ask.js, with the words that it needs.
 ASK_JS = (
@@ -73,7 +73,7 @@ class Ask:
         """Yield the conversation, its answers and the content of the question box, as the answer grows."""
         question = question.strip()
         if not question:
-            yield gr.skip(), past, gr.skip()
+            yield gr.skip(), gr.skip(), gr.skip()
             return
         answer, drawn = Answer(question, "answered"), 0.0
         yield self._drawn((*past, answer), busy=True), (*past, stopped(answer)), ""
@@ -87,7 +87,7 @@ class Ask:
     def chosen(self, past: Past, event: gr.EventData, request: gr.Request) -> Iterator[Step]:
         """The same for questions that were clicked, or came with the address, one after the other."""
         asked = sent(event).get("questions")
-        questions = [q for q in asked if isinstance(q, str)] if isinstance(asked, list) else []
+        questions = [q for q in asked if isinstance(q, str) and q.strip()] if isinstance(asked, list) else []
         for n, question in enumerate(questions[:MOST_AT_ONCE]):
             if n and (wait := count_again(request)):  # the gate has counted the first one
                 now = (*past, Answer(question, "error", error=too_much(wait)))
@@ -101,7 +101,7 @@ class Ask:
         """Ask one of the questions again, in other words if it was edited; what came after it goes."""
         n, question = exchange(past, event), sent(event).get("question")
         if n is None:
-            yield gr.skip(), past, gr.skip()
+            yield gr.skip(), gr.skip(), gr.skip()
             return
         asked = question if isinstance(question, str) and question.strip() else past[n].question
         yield from self.answer(asked, past[:n])
@@ -213,10 +213,12 @@ def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
 
     growing_page = [conversation, past, box]
     page.load(asking.arrive, None, [welcome, dock], **QUIET)
+    asks: dict[str, Any] = {**QUIET, **passing(kb)}
     running = [
-        box.submit(at_once(asking.answer), [box, past], growing_page, **QUIET, **passing(kb)),
-        conversation.ask(at_once(asking.chosen), [past], growing_page, **QUIET, **passing(kb)),
-        conversation.redo(at_once(asking.redo), [past], growing_page, **QUIET, **passing(kb)),
+        # Between the last step and the end of its event Gradio would drop what is sent: here it waits for it.
+        box.submit(at_once(asking.answer), [box, past], growing_page, trigger_mode="always_last", **asks),
+        conversation.ask(at_once(asking.chosen), [past], growing_page, **asks),
+        conversation.redo(at_once(asking.redo), [past], growing_page, **asks),
     ]
     box.stop(asking.stop, [past], growing_page, cancels=running, **QUIET)
     conversation.new(asking.clear, None, [welcome, *growing_page, source], cancels=running, **QUIET)
