@@ -4,11 +4,13 @@ A cache of what the catalogue holds, which can be rebuilt from it at any time. C
 catalogue's passage keys; its own copy of text and metadata is left empty, since filters are answered by
 the catalogue (embedded Chroma scans its whole table for them).
 
-Two properties of embedded Chroma shape this module. It does not see what another process wrote until it
+Three properties of embedded Chroma shape this module. It does not see what another process wrote until it
 is opened anew, so a reader passes the catalogue's generation and the index reopens when that has moved.
-And two processes that write one folder damage it without an error, so only ``kb.store`` writes, under
-its lock. For the same reason a new index is built in a folder of its own, which then takes the place of
-the old one.
+Two processes that write one folder damage it without an error, so only ``kb.store`` writes, under its lock;
+for the same reason a new index is built in a folder of its own, which then takes the place of the old one.
+And who opens a folder to read reads files that a writer may be half through, and puts what the log holds
+beyond them into these files itself. So readers hold a lock while they open the index, and a writer, while
+it writes, holds it alone (without it a writer beside two readers hung, or its process died, within seconds).
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from __future__ import annotations
 import itertools
 import logging
 import shutil
+import sqlite3
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 from urllib.parse import urlsplit
@@ -34,6 +37,9 @@ if TYPE_CHECKING:
     from chromadb.api.client import Client
     from chromadb.api.models.Collection import Collection
     from chromadb.auth import UserIdentity
+    from filelock import AcquireReturnProxy, ReadWriteLock
+
+    Held = AcquireReturnProxy[ReadWriteLock]
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +49,7 @@ Batches = Iterable[tuple[Sequence[int], NDArray[np.float32]]]
 FOLDER_NAME = "chroma"
 COMPLETE_NAME = "complete"
 EDITION_NAME = "edition"
+LOCK_NAME = "lock"
 COLLECTION = "passages"
 _BATCH = 2000  # Chroma refuses more than about 5,400 rows in one call.
 _SEARCHED = 1200
@@ -59,6 +66,9 @@ _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 _PATIENCE = 20.0
 """Seconds to wait for a server: from a host that was cut off no answer comes, and no error."""
+
+_TURN = 0.02
+"""Seconds that a writer leaves to readers between two writings: a lock has no queue."""
 
 _TOLERANCE = 1e-2
 """By so much a number of a vector may differ: older versions kept more digits than the catalogue does."""
@@ -78,6 +88,7 @@ class VectorIndex:
         self._client: Client | None = None
         self._collection: Collection | None = None
         self._path = ""
+        self._written = 0.0  # when the files were last let go by a writer here
         self._opened: object = None  # what _identity said when it was opened
         # Held for a whole call: a reopening must not take the index from under a running search (2 ms).
         self._lock = threading.RLock()
@@ -90,17 +101,17 @@ class VectorIndex:
     def add(self, keys: Sequence[int], vectors: NDArray[np.float32]) -> None:
         """Add vectors of length 1, shape (len(keys), dimension); a key that is there is replaced."""
         with self._lock, _chroma_errors(self._where):
-            collection = self._open()
             for first in range(0, len(keys), _BATCH):
                 part = slice(first, first + _BATCH)
-                collection.upsert(ids=[str(k) for k in keys[part]], embeddings=vectors[part])
+                with self._files(writing=True):
+                    self._open().upsert(ids=[str(k) for k in keys[part]], embeddings=vectors[part])
 
     def delete(self, keys: Sequence[int]) -> None:
         """Forget keys; those that are not there are passed over."""
         with self._lock, _chroma_errors(self._where):
-            collection = self._open()
             for first in range(0, len(keys), _BATCH):
-                collection.delete(ids=[str(k) for k in keys[first : first + _BATCH]])
+                with self._files(writing=True):
+                    self._open().delete(ids=[str(k) for k in keys[first : first + _BATCH]])
 
     def nearest(self, vector: NDArray[np.float32], limit: int, *, generation: int) -> list[tuple[int, float]]:
         """The ``limit`` nearest keys with their cosine similarity, best first.
@@ -131,7 +142,9 @@ class VectorIndex:
             if generation != self._generation:
                 self.close()
                 self._generation = generation
-            found = _nearest_in(self._open(create=False), vector, limit)
+            # The first search brings Chroma's copy up to date; after it the files are not looked at again.
+            with nullcontext() if self._collection else self._files():
+                found = _nearest_in(self._open(create=False), vector, limit)
             if self._identity() != self._opened:
                 # Another took its place: part of what was read may be of the one, part of the other.
                 raise StorageError(f"the vector index in {self._where} was replaced", "ask again")
@@ -142,18 +155,18 @@ class VectorIndex:
         self._generation = generation
 
     def count(self) -> int:
-        """How many keys are there."""
-        with self._lock, _chroma_errors(self._where):
+        """How many keys are there. For a writer, as is ``keys``."""
+        with self._lock, _chroma_errors(self._where), self._files(writing=True):
             return self._open().count()
 
     def keys(self) -> list[int]:
         """Every key that is there, in order."""
-        with self._lock, _chroma_errors(self._where):
+        with self._lock, _chroma_errors(self._where), self._files(writing=True):
             return sorted(int(key) for key in self._open().get(include=[])["ids"])
 
     def difference(self, batches: Batches) -> tuple[int, int, int]:
         """How many of these keys are missing, how many others are there, how many have another vector."""
-        with self._lock, _chroma_errors(self._where):
+        with self._lock, _chroma_errors(self._where), self._files():
             collection = self._open(create=False)
             asked = missing = wrong = 0
             for keys, vectors in batches:
@@ -195,15 +208,47 @@ class VectorIndex:
                 draft.close()
             (draft.folder / COMPLETE_NAME).touch()
             self.close()
-            with suppress(FileNotFoundError):
+            with ExitStack() as held:
+                with suppress(sqlite3.Error, ValueError):  # a lock that is damaged is nobody's
+                    held.enter_context(self._files(writing=True))
                 self.folder.rename(self._beside(".old"))
-            draft.folder.rename(self.folder)
+                draft.folder.rename(self.folder)
             self.tidy()
 
     def tidy(self) -> None:
         """Clear away what a rebuilding that was killed left beside the index."""
         for name in (".new", ".old"):
             shutil.rmtree(self._beside(name), ignore_errors=True)
+
+    @contextmanager
+    def _files(self, *, writing: bool = False) -> Iterator[None]:
+        """Hold the files as the one who writes, or as one of those who read; they stay in their place."""
+        from filelock import ReadWriteLock, Timeout
+
+        before = self._identity()
+        if writing:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        elif before is None:  # only a writer makes it: one that a reader made would be empty and look sound
+            raise StorageError(f"the vector index in {self.folder} is gone", _REPAIR)
+        with closing(ReadWriteLock(self.folder / LOCK_NAME, is_singleton=False)) as lock:
+            try:
+                if writing:
+                    time.sleep(max(0.0, self._written + _TURN - time.monotonic()))
+                    held = lock.acquire_write(timeout=_PATIENCE)
+                else:
+                    held = _often_tried(lock.acquire_read)
+            except Timeout:
+                raise StorageError(
+                    f"the vector index in {self.folder} is busy: another process reads or writes it",
+                    "try again in a moment",
+                ) from None
+            with held:
+                if self._identity() != before:
+                    raise StorageError(f"the vector index in {self.folder} was replaced", "try again")
+                try:
+                    yield
+                finally:
+                    self._written = time.monotonic() if writing else self._written
 
     def _beside(self, suffix: str) -> Path:
         return self.folder.with_name(self.folder.name + suffix)
@@ -217,13 +262,7 @@ class VectorIndex:
 
     def _open(self, *, create: bool = True) -> Collection:
         if self._collection is None:
-            # Only a writer makes it: one that a reader made would be empty and look sound.
             self._opened = self._identity()
-            if not create and self._opened is None:
-                raise StorageError(
-                    f"the vector index in {self.folder} is gone",
-                    _REPAIR,
-                )
             import chromadb
             from chromadb.config import Settings
 
@@ -374,6 +413,11 @@ class ServedIndex(VectorIndex):
 
     def _identity(self) -> None:
         """The server itself says when a collection is gone."""
+
+    @contextmanager
+    def _files(self, *, writing: bool = False) -> Iterator[None]:
+        """The server sees to its files."""
+        yield
 
     def _attempt(self, vector: NDArray[np.float32], limit: int, generation: int) -> list[tuple[int, float]]:
         # Without the lock, so that questions wait for a silent server side by side: the collection that a
@@ -553,6 +597,20 @@ def _unused_spelling(folder: Path) -> str:
                 _open_paths.add(spelling)
                 return spelling
     raise AssertionError("unreachable")
+
+
+def _often_tried(acquire: Callable[..., Held]) -> Held:
+    """A lock, asked for so often that the short time between two writings is not missed."""
+    from filelock import Timeout
+
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return acquire(blocking=False)
+        except Timeout:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_TURN / 4)
 
 
 @contextmanager
