@@ -649,6 +649,36 @@ def test_a_draft_is_opened_from_a_file(address: str, visit: Open, tmp_path: Path
     expect(page.get_by_label("Draft to check")).to_have_value(DRAFT)
 
 
+DROP_JS = """(place) => {
+  const data = new DataTransfer();
+  data.items.add(new File(['no list'], 'photo.png', {type: 'image/png'}));
+  place.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
+
+
+def test_a_file_of_a_wrong_kind_is_told_in_our_words(small: str, visit: Open, tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG")
+    page = visit(small)
+    page.get_by_role("tab", name="Check").click()
+    page.get_by_label("Draft to check").fill(COST)
+    with page.expect_file_chooser() as asked:
+        page.get_by_role("button", name=phrases.CHECK_OPEN).click()
+    assert asked.value.element.get_attribute("accept") == ".txt,.md,.docx,.html,.htm,.pdf"
+    asked.value.set_files(tmp_path / "photo.png")  # as with "All files" in the dialog
+    expect(page.locator("#checked [role=alert]")).to_contain_text("save it as .txt, .md,")
+    expect(page.get_by_label("Draft to check")).to_have_value(COST)  # what was pasted stays
+    page.get_by_role("tab", name="Batch").click()
+    with page.expect_file_chooser() as asked:
+        page.locator("#list button").first.click()
+    assert asked.value.element.get_attribute("accept") == ".csv,.tsv,.xlsx,.jsonl,.txt"
+    page.locator("#list button").first.evaluate(DROP_JS)
+    expect(page.locator("#preview [role=alert]")).to_have_text(
+        "photo.png is not a list that can be read: use one of .csv .tsv .xlsx .jsonl .txt."
+    )
+    expect(page.get_by_role("button", name="Start")).to_be_disabled()
+    expect(page.locator(".toast-body")).to_have_count(0)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_draft_on_a_phone(address: str, visit: Open, tmp_path: Path, theme: str) -> None:
     page = visit(address, 360, 640, theme)

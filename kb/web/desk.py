@@ -5,8 +5,9 @@ Nothing here holds the state of a visitor.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -138,6 +139,18 @@ def at_once(handler: Callable[..., Iterator[Any]]) -> Callable[..., AsyncIterato
             yield step
 
     return steps
+
+
+def offering(place: str, kinds: Iterable[str]) -> str:
+    """A script that has the file dialog at ``place`` offer these kinds of files.
+
+    A component that is told them itself refuses all others in words of Gradio's own. It makes its field for
+    files anew now and then, so what is offered is said when the dialog opens.
+    """
+    fields, offered = json.dumps(f"{place} input[type=file]"), json.dumps(",".join(kinds))
+    return f"""() => document.addEventListener('click', (event) => {{
+      if (event.target.matches({fields})) event.target.accept = {offered};
+    }}, true)"""
 
 
 def passing(kb: KnowledgeBase) -> dict[str, Any]:
