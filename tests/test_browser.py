@@ -407,6 +407,31 @@ def test_while_an_answer_grows_the_next_question_waits_in_its_box(small: str, vi
     expect(page.locator("#q3[aria-busy=false] .question")).to_have_text(FERRY)
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 860), (390, 844)])
+def test_an_earlier_answer_stays_in_sight_while_a_question_is_typed(
+    small: str, visit: Open, width: int, height: int
+) -> None:
+    page = visit(small, width, height)
+    page.emulate_media(reduced_motion="reduce")
+    for n in (1, 2, 3):
+        ask(page, UNKNOWN, n)
+    page.evaluate("scrollTo(0, 0)")
+    expect(page.locator("#q1 .question")).to_be_in_viewport()
+    expect(page.locator("#q3 .question")).not_to_be_in_viewport()
+    top = page.evaluate("scrollY")
+    box = page.locator("#question textarea").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 20, box["y"] + 10)
+    page.keyboard.type("And then?", delay=20)
+    assert page.evaluate("scrollY") == top
+    for _ in range(8):  # and what the keyboard goes to is above the box, not behind it
+        page.keyboard.press("Shift+Tab")
+        if not page.evaluate("document.querySelector('#asking').contains(document.activeElement)"):
+            break
+    reached = page.evaluate("document.activeElement.getBoundingClientRect().bottom")
+    assert 0 < reached <= page.evaluate("document.querySelector('#asking').getBoundingClientRect().top")
+
+
 def test_an_answer_is_stopped_and_can_be_had_again(small: str, visit: Open) -> None:
     page = visit(small)
     page.locator("#question textarea").fill(f"{COST} Slowly.")
