@@ -407,6 +407,30 @@ def test_while_an_answer_grows_the_next_question_waits_in_its_box(small: str, vi
     expect(page.locator("#q3[aria-busy=false] .question")).to_have_text(FERRY)
 
 
+def test_while_an_answer_grows_the_history_waits_and_what_was_written_stays(small: str, visit: Open) -> None:
+    page = visit(small)
+    ask(page, COST)
+    ask(page, FERRY, 2)
+    page.get_by_role("button", name=phrases.NEW_NAME).click()
+    expect(page.locator(".welcome h1")).to_be_visible()
+    box = page.locator("#question textarea")
+    box.fill(f"{UNKNOWN} Slowly.")
+    box.press("Enter")
+    expect(page.locator("#q1[aria-busy=true]")).to_be_visible()
+    box.fill("And who")
+    page.get_by_role("button", name=phrases.HISTORY).click()
+    past = page.get_by_role("dialog", name=phrases.HISTORY_TITLE)
+    earlier = past.get_by_role("button", name=COST, exact=True)
+    expect(earlier).to_be_disabled()
+    expect(past.get_by_role("status")).to_have_text(phrases.HISTORY_BUSY)
+    expect(earlier).to_be_enabled()  # once the answer is there
+    expect(past.get_by_role("status")).to_have_text(phrases.HISTORY_LEAD)
+    earlier.click()
+    expect(page.locator("#q3[aria-busy=false] .question")).to_have_text(FERRY)  # both of that conversation
+    expect(page.locator("#q2 .question")).to_have_text(COST)
+    expect(box).to_have_value("And who")
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 860), (390, 844)])
 def test_an_earlier_answer_stays_in_sight_while_a_question_is_typed(
     small: str, visit: Open, width: int, height: int
