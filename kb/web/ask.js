@@ -119,7 +119,7 @@ const list = () => {
 // While an answer is made nothing else can be asked: the history says so, and offers itself when it is there.
 const offer = () => {
   const told = find('#history [role=status]'), say = busy() ? SAY.HISTORY_BUSY : SAY.HISTORY_LEAD;
-  if (told.textContent !== say) told.textContent = say;
+  if (told && told.textContent !== say) told.textContent = say;  // it may be drawn later than a first answer
   for (const open of tab.querySelectorAll('#history .example')) open.disabled = busy();
 };
 
