@@ -9,6 +9,7 @@ from kb.errors import SourceError
 from kb.tables import decode
 
 PLAIN_TEXT = ("", ".txt", ".text", ".md", ".markdown")
+READS = (".txt", ".md", ".docx", ".html", ".htm", ".pdf")  # what is offered; more is read where it can be
 CURE = "save it as .txt, .md, .docx, .html or .pdf"
 
 
@@ -19,7 +20,12 @@ def read_draft(path: Path) -> str:
     """
     if path.suffix.lower() in PLAIN_TEXT:
         return decode(path.read_bytes())
-    loaded = parse(path.read_bytes(), path.name, source=str(path), name=path.name)
+    try:
+        loaded = parse(path.read_bytes(), path.name, source=str(path), name=path.name)
+    except SourceError as error:
+        if path.suffix.lower() in READS:
+            raise  # it says what is wrong with this one
+        raise SourceError(f"{path.name} cannot be read as a draft", CURE) from error
     if not loaded.documents:
         reason = loaded.failures[0].error if loaded.failures else "it holds no text"
         raise SourceError(f"{path.name} cannot be read ({reason})", CURE)

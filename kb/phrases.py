@@ -99,6 +99,7 @@ KEPT_IN_BROWSER = "Thank you. Kept in this browser only."
 HISTORY = "History"
 HISTORY_TITLE = "Earlier questions"
 HISTORY_LEAD = "They are kept in this browser only. Choose one to ask it again."
+HISTORY_BUSY = "An answer is being made. As soon as it is there, earlier questions can be asked again."
 HISTORY_EMPTY = "Nothing yet. What you ask will be listed here."
 HISTORY_MORE = "and {count} more"
 DATES = "en-GB"  # whose way of writing dates the history uses: day first, as everywhere on the page

@@ -407,6 +407,55 @@ def test_while_an_answer_grows_the_next_question_waits_in_its_box(small: str, vi
     expect(page.locator("#q3[aria-busy=false] .question")).to_have_text(FERRY)
 
 
+def test_while_an_answer_grows_the_history_waits_and_what_was_written_stays(small: str, visit: Open) -> None:
+    page = visit(small)
+    ask(page, COST)
+    ask(page, FERRY, 2)
+    page.get_by_role("button", name=phrases.NEW_NAME).click()
+    expect(page.locator(".welcome h1")).to_be_visible()
+    box = page.locator("#question textarea")
+    box.fill(f"{UNKNOWN} Slowly.")
+    box.press("Enter")
+    expect(page.locator("#q1[aria-busy=true]")).to_be_visible()
+    box.fill("And who")
+    page.get_by_role("button", name=phrases.HISTORY).click()
+    past = page.get_by_role("dialog", name=phrases.HISTORY_TITLE)
+    earlier = past.get_by_role("button", name=COST, exact=True)
+    expect(earlier).to_be_disabled()
+    expect(past.get_by_role("status")).to_have_text(phrases.HISTORY_BUSY)
+    expect(earlier).to_be_enabled()  # once the answer is there
+    expect(past.get_by_role("status")).to_have_text(phrases.HISTORY_LEAD)
+    earlier.click()
+    expect(page.locator("#q3[aria-busy=false] .question")).to_have_text(FERRY)  # both of that conversation
+    expect(page.locator("#q2 .question")).to_have_text(COST)
+    expect(box).to_have_value("And who")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 860), (390, 844)])
+def test_an_earlier_answer_stays_in_sight_while_a_question_is_typed(
+    small: str, visit: Open, width: int, height: int
+) -> None:
+    page = visit(small, width, height)
+    page.emulate_media(reduced_motion="reduce")
+    for n in (1, 2, 3):
+        ask(page, UNKNOWN, n)
+    page.evaluate("scrollTo(0, 0)")
+    expect(page.locator("#q1 .question")).to_be_in_viewport()
+    expect(page.locator("#q3 .question")).not_to_be_in_viewport()
+    top = page.evaluate("scrollY")
+    box = page.locator("#question textarea").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 20, box["y"] + 10)
+    page.keyboard.type("And then?", delay=20)
+    assert page.evaluate("scrollY") == top
+    for _ in range(8):  # and what the keyboard goes to is above the box, not behind it
+        page.keyboard.press("Shift+Tab")
+        if not page.evaluate("document.querySelector('#asking').contains(document.activeElement)"):
+            break
+    reached = page.evaluate("document.activeElement.getBoundingClientRect().bottom")
+    assert 0 < reached <= page.evaluate("document.querySelector('#asking').getBoundingClientRect().top")
+
+
 def test_an_answer_is_stopped_and_can_be_had_again(small: str, visit: Open) -> None:
     page = visit(small)
     page.locator("#question textarea").fill(f"{COST} Slowly.")
@@ -647,6 +696,36 @@ def test_a_draft_is_opened_from_a_file(address: str, visit: Open, tmp_path: Path
     page.get_by_role("tab", name="Check").click()
     page.locator("#tab-check input[type=file]").set_input_files(tmp_path / "draft.md")
     expect(page.get_by_label("Draft to check")).to_have_value(DRAFT)
+
+
+DROP_JS = """(place) => {
+  const data = new DataTransfer();
+  data.items.add(new File(['no list'], 'photo.png', {type: 'image/png'}));
+  place.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
+
+
+def test_a_file_of_a_wrong_kind_is_told_in_our_words(small: str, visit: Open, tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG")
+    page = visit(small)
+    page.get_by_role("tab", name="Check").click()
+    page.get_by_label("Draft to check").fill(COST)
+    with page.expect_file_chooser() as asked:
+        page.get_by_role("button", name=phrases.CHECK_OPEN).click()
+    assert asked.value.element.get_attribute("accept") == ".txt,.md,.docx,.html,.htm,.pdf"
+    asked.value.set_files(tmp_path / "photo.png")  # as with "All files" in the dialog
+    expect(page.locator("#checked [role=alert]")).to_contain_text("save it as .txt, .md,")
+    expect(page.get_by_label("Draft to check")).to_have_value(COST)  # what was pasted stays
+    page.get_by_role("tab", name="Batch").click()
+    with page.expect_file_chooser() as asked:
+        page.locator("#list button").first.click()
+    assert asked.value.element.get_attribute("accept") == ".csv,.tsv,.xlsx,.jsonl,.txt"
+    page.locator("#list button").first.evaluate(DROP_JS)
+    expect(page.locator("#preview [role=alert]")).to_have_text(
+        "photo.png is not a list that can be read: use one of .csv .tsv .xlsx .jsonl .txt."
+    )
+    expect(page.get_by_role("button", name="Start")).to_be_disabled()
+    expect(page.locator(".toast-body")).to_have_count(0)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

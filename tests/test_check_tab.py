@@ -103,6 +103,20 @@ def test_a_file_is_read_and_deleted(tmp_path: Path) -> None:
     assert not broken.exists()
 
 
+@pytest.mark.parametrize("name", ["photo.png", "letter.doc", "figures.csv", "BUNDLE.ZIP"])
+def test_a_file_of_another_kind_is_refused_in_a_sentence_with_its_cure(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("a,b\n1,2\n")
+    _, problem = Check(FakeLibrary()).read(str(tmp_path / name))
+    told = f"{name} cannot be read as a draft: save it as .txt, .md, .docx, .html or .pdf."
+    assert Page(problem).text.strip() == told
+
+
+def test_a_draft_is_read_from_what_was_written_in_another_program(tmp_path: Path) -> None:
+    draft = tmp_path / "draft.rtf"
+    draft.write_text(r"{\rtf1 The ferry is named Marta.}")
+    assert Check(FakeLibrary()).read(str(draft)) == ("The ferry is named Marta.", "")
+
+
 def test_evidence_opens_its_document_at_the_quote() -> None:
     fake = FakeLibrary()
     report = fake.check(DRAFT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from fake_library import FakeLibrary
 
 from kb.types import Answer, Filters, Turn
 from kb.web import memory
+from kb.web.desk import at_once
 from kb.web.memory import remembering
 
 COST = "What will the repair of the harbour bridge cost?"
@@ -106,6 +108,38 @@ def test_new_questions_take_turns(monkeypatch: Any) -> None:
         list(pool.map(kb.ask, (f"And {n}?" for n in range(8))))
     assert len(at_work) == 8
     assert max(at_work) == 2
+
+
+def test_a_question_that_is_stopped_before_its_turn_gives_it_up(monkeypatch: Any) -> None:
+    monkeypatch.setattr(memory, "TURNS", 1)
+    begun = threading.Event()
+
+    class Watched(Counted):
+        def ask(self, question: str, **options: Any) -> Answer:
+            begun.set()
+            return super().ask(question, **options)
+
+    fake = Watched()
+    fake.gate.clear()
+    kb: Any = remembering(fake)  # type: ignore[arg-type]
+    asking = at_once(kb.stream)
+
+    async def answers(question: str) -> list[Answer]:
+        return [answer async for answer in asking(question)]
+
+    async def one_is_stopped() -> list[Answer]:
+        first = asyncio.create_task(answers("One?"))
+        await asyncio.to_thread(begun.wait, 10)
+        waiting = [asyncio.create_task(answers(question)) for question in ("Two?", "Three?")]
+        await asyncio.sleep(0.2)  # until both wait for their turn
+        waiting[0].cancel()
+        await asyncio.wait(waiting[:1])
+        fake.gate.set()
+        return [*await first, *await waiting[1]]
+
+    assert [answer.question for answer in asyncio.run(one_is_stopped())] == ["One?", "Three?"]
+    assert [question for question, _ in fake.asked] == ["One?", "Three?"]
+    assert kb.ask("Two?").status == "not_found"  # and is asked when somebody wants to know
 
 
 def test_the_memory_is_bounded(monkeypatch: Any) -> None:

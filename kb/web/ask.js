@@ -18,16 +18,9 @@ const aloud = (text) => { const place = find('#ask-aloud'); if (place) place.tex
 const busy = () => Boolean(find('.exchange[aria-busy=true]'));
 
 const ask = (questions) => {
-  if (busy()) return write(questions[0]);  // one answer after the other: it is there to be sent
+  if (busy()) return;  // one answer after the other
   aloud(SAY.PENDING);
   trigger('ask', {questions});
-};
-
-const write = (question) => {
-  const box = find('#question textarea');
-  box.value = question;
-  box.dispatchEvent(new Event('input', {bubbles: true}));
-  box.focus();
 };
 
 const edit = (exchange) => {
@@ -117,9 +110,17 @@ const list = () => {
     item.append(open, when, drop);
     return item;
   }));
+  offer();
   dialog.querySelector('.none').hidden = past.length > 0;
   dialog.querySelector('[data-act=history-clear]').hidden = !past.length && !remembered(RATINGS).length;
   dialog.querySelector('[data-act=ratings]').hidden = !remembered(RATINGS).length;
+};
+
+// While an answer is made nothing else can be asked: the history says so, and offers itself when it is there.
+const offer = () => {
+  const told = find('#history [role=status]'), say = busy() ? SAY.HISTORY_BUSY : SAY.HISTORY_LEAD;
+  if (told && told.textContent !== say) told.textContent = say;  // it may be drawn later than a first answer
+  for (const open of tab.querySelectorAll('#history .example')) open.disabled = busy();
 };
 
 const rate = (exchange, judged, note) => {
@@ -222,6 +223,7 @@ watch('value', () => {
   const behavior = calm.matches ? 'auto' : 'smooth';
   if (last.getAttribute('aria-busy') === 'true') after.delete(exchanges.length);
   exchanges.forEach(restore);
+  offer();
   if (exchanges.length > shown) {
     if (touch.matches && document.activeElement.closest('#question')) document.activeElement.blur();  // its keyboard would cover the answer
     last.scrollIntoView({block: 'start', behavior});

@@ -91,10 +91,10 @@ class Ask:
         for n, question in enumerate(questions[:MOST_AT_ONCE]):
             if n and (wait := count_again(request)):  # the gate has counted the first one
                 now = (*past, Answer(question, "error", error=too_much(wait)))
-                yield self._drawn(now), now, question
+                yield self._drawn(now), now, gr.skip()
                 return
             for step in self.answer(question, past):
-                yield step
+                yield step[0], step[1], gr.skip()  # what a visitor has begun to write stays
             past = step[1]
 
     def redo(self, past: Past, event: gr.EventData) -> Iterator[Step]:
@@ -104,7 +104,8 @@ class Ask:
             yield gr.skip(), gr.skip(), gr.skip()
             return
         asked = question if isinstance(question, str) and question.strip() else past[n].question
-        yield from self.answer(asked, past[:n])
+        for step in self.answer(asked, past[:n]):
+            yield step[0], step[1], step[2] or gr.skip()
 
     def stop(self, past: Past) -> Step:
         """What is there so far: while an answer grows, the answers hold what is left if it is stopped."""

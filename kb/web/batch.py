@@ -18,7 +18,7 @@ from kb.outputs import outcome
 from kb.settings import Settings
 from kb.tables import READS, TEXT_COLUMNS, Mode
 from kb.types import Answer, CheckReport, Citation
-from kb.web.desk import DEFECT, QUIET
+from kb.web.desk import DEFECT, QUIET, offering
 from kb.web.jobs import Job, Jobs, Preview
 from kb.web.source import OPEN_JS, SHOW_QUOTE_JS, Shown, open_place, panel
 
@@ -191,9 +191,7 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
                 js_on_load=None,
                 apply_default_css=False,
             )
-            upload = gr.File(
-                label=phrases.LIST_FILE, file_types=list(READS), elem_id="list", height=140, interactive=True
-            )
+            upload = gr.File(label=phrases.LIST_FILE, elem_id="list", height=140, interactive=True)
             preview = gr.HTML("", elem_id="preview", js_on_load=None, apply_default_css=False)
             mode = gr.Radio(MODES, value="ask", label=phrases.LIST_MODE, elem_id="mode")
             kind = gr.Radio(KINDS, value=".xlsx", label=phrases.LIST_KIND, elem_id="kind")
@@ -214,6 +212,7 @@ def tab(blocks: gr.Blocks, kb: KnowledgeBase) -> None:
 
     batch = Batch(kb, Jobs(kb.for_lists(), kb.settings), Path(file.GRADIO_CACHE))
     view = [progress, results, file, receipt, start, stop]
+    blocks.load(None, js=offering("#list", READS))
     blocks.load(batch.arrive, [secret], [secret, *view], **QUIET)
     seen = [preview, mode, start]
     upload.change(batch.look, [upload, mode], seen, **QUIET)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from ingest.draft import READS, read_draft
 from kb import phrases, render
 from kb.errors import KBError
 from kb.pack import FORMATS, pack
 from kb.types import CheckReport, Filters
-from kb.web.desk import QUIET, explained, filters_of, footer, judging, sent
+from kb.web.desk import QUIET, explained, filters_of, footer, judging, offering, sent
 from kb.web.draft import DOWNLOAD_JS, checked_html, download_html
 from kb.web.source import OPEN_JS, SHOW_QUOTE_JS, Shown, open_place, panel
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
 
 EVERY_S = 0.5  # how often the page is told of new verdicts: each time it gets the whole draft
-OPENS = [".txt", ".md", ".docx", ".html", ".htm", ".pdf"]
 
 # Which claim is chosen is known to the page alone. Arrow keys move within the draft, where they do nothing
 # else; the buttons do the same from anywhere. A new verdict leaves the choice as it is.
@@ -118,8 +118,6 @@ class Check:
 
     def read(self, file: str) -> tuple[Any, str]:
         """The text of a draft that was opened, or a sentence that says why it cannot be read."""
-        from ingest.draft import read_draft
-
         try:
             return read_draft(Path(file)), ""
         except Exception as error:  # noqa: BLE001  a file of the visitor's may hold anything
@@ -180,9 +178,7 @@ def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
                 )
                 with gr.Row(elem_id="draft-buttons"):
                     start = gr.Button(phrases.CHECK, variant="primary", elem_id="start-check", min_width=96)
-                    opened_file = gr.UploadButton(
-                        phrases.CHECK_OPEN, file_types=OPENS, elem_id="open-draft", min_width=96
-                    )
+                    opened_file = gr.UploadButton(phrases.CHECK_OPEN, elem_id="open-draft", min_width=96)
                 with gr.Accordion(phrases.CHECK_LIMITS, open=False, elem_id="limits"), gr.Row():
                     limits = [
                         gr.Textbox(label=label, placeholder=example, min_width=140)
@@ -194,6 +190,7 @@ def tab(page: gr.Blocks, kb: KnowledgeBase) -> None:
         with gr.Column(elem_classes="beside", min_width=280):
             source = panel(elem_id="check-source")
 
+    page.load(None, js=offering("#draft-buttons", READS))
     running = start.click(checking.check, [draft, *limits], [checked, found], **QUIET)
     opened_file.upload(checking.read, [opened_file], [draft, checked], **QUIET)
     edited = checked.edit(checking.edit, None, [checked, found, source], cancels=[running], **QUIET)

@@ -5,10 +5,13 @@ Nothing here holds the state of a visitor.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from anyio import CapacityLimiter
@@ -36,6 +39,8 @@ ASKING = 100  # questions in hand at the same moment, most of them waiting for t
 # Where the gate leaves word of who sent a request, and what counts a further piece of their work.
 VISITOR = "kbqa.visitor"
 COUNT = "kbqa.count"
+
+_ENDED: ContextVar[threading.Event | None] = ContextVar("ended", default=None)  # see ``at_once``
 
 log = logging.getLogger(__name__)
 
@@ -125,19 +130,41 @@ def at_once(handler: Callable[..., Iterator[Any]]) -> Callable[..., AsyncIterato
     """A handler whose steps can be stopped while one of them is at work; that one's result is dropped.
 
     Gradio waits for the step of a plain generator before it says that an event has been cancelled, and loses
-    what is asked in between.
+    what is asked in between. A step that was stopped can hear of it from ``stopped``.
     """
     threads = CapacityLimiter(ASKING)
 
     @wraps(handler)
     async def steps(*arguments: Any) -> AsyncIterator[Any]:
-        growing, end = handler(*arguments), object()
-        while (
-            step := await run_sync(next, growing, end, abandon_on_cancel=True, limiter=threads)
-        ) is not end:
-            yield step
+        growing, end, ended = handler(*arguments), object(), threading.Event()
+        context = copy_context()
+        context.run(_ENDED.set, ended)
+        step = partial(context.run, next, growing, end)
+        try:
+            while (made := await run_sync(step, abandon_on_cancel=True, limiter=threads)) is not end:
+                yield made
+        finally:
+            ended.set()
 
     return steps
+
+
+def stopped() -> bool:
+    """Whether what is being made in this thread was stopped, so that nobody will see it."""
+    ended = _ENDED.get()
+    return ended is not None and ended.is_set()
+
+
+def offering(place: str, kinds: Iterable[str]) -> str:
+    """A script that has the file dialog at ``place`` offer these kinds of files.
+
+    A component that is told them itself refuses all others in words of Gradio's own. It makes its field for
+    files anew now and then, so what is offered is said when the dialog opens.
+    """
+    fields, offered = json.dumps(f"{place} input[type=file]"), json.dumps(",".join(kinds))
+    return f"""() => document.addEventListener('click', (event) => {{
+      if (event.target.matches({fields})) event.target.accept = {offered};
+    }}, true)"""
 
 
 def passing(kb: KnowledgeBase) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Without a chat model the same question to the same library has the same answer, so nothing is lost by not
 looking again. A question that somebody else is having answered just now is waited for instead of answered
-twice, and new ones take turns, so that the first in line is not kept by the last.
+twice, and new ones take turns, so that the first in line is not kept by the last. One that was stopped before
+its turn came gives it up.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from kb import phrases
 from kb.types import Answer
+from kb.web.desk import stopped
 
 if TYPE_CHECKING:
     from kb.pipeline import KnowledgeBase
@@ -54,7 +57,13 @@ class _Remembering:
         given = sorted((name, value) for name, value in options.items() if value)
         asked = repr((self._kb.store.catalogue.generation(), date.today(), question, given))
         key = hashlib.sha256(asked.encode("utf-8", "replace")).digest()  # a conversation may be long
-        answer = self._known(key) or self._once(key, lambda: self._kb.ask(question, **options))
+
+        def work() -> Answer:
+            if stopped():
+                return Answer(question, "error", error=phrases.STOPPED)
+            return self._kb.ask(question, **options)
+
+        answer = self._known(key) or self._once(key, work)
         return replace(answer, seconds=time.perf_counter() - began)
 
     def stream(self, question: str, **options: Any) -> Iterator[Answer]:

@@ -317,7 +317,7 @@ def _history() -> str:
     ratings = button_html(phrases.FEEDBACK_SAVE, data='act="ratings"')
     return (
         f'<dialog id="history" aria-labelledby="history-title"><header><h2 id="history-title">'
-        f"{phrases.HISTORY_TITLE}</h2>{close}</header><p>{phrases.HISTORY_LEAD}</p>"
+        f'{phrases.HISTORY_TITLE}</h2>{close}</header><p role="status">{phrases.HISTORY_LEAD}</p>'
         f'<ul class="past"></ul><p class="none">{phrases.HISTORY_EMPTY}</p>'
         f"<footer>{delete}{ratings}</footer></dialog>"
     )
