@@ -98,6 +98,9 @@ _MOST_SCORED = 5000
 _MOST_PASSED = 10_000
 """About so many are gone past to find those that a filter lets through."""
 
+_MOST_COUNTED = 10_000
+"""So many words are remembered with the number of passages that hold them; a search asks for it twice."""
+
 _MOST_COMPARED = 10
 """So many documents, the likeliest ones, are compared with a new one."""
 _MOST_SHARING = 200
@@ -141,6 +144,7 @@ class Catalogue:
         self._connections: dict[threading.Thread, sqlite3.Connection] = {}
         self._lock = threading.Lock()
         self._shelf: Shelf | None = None
+        self._counted: tuple[int, dict[str, int]] = (0, {})  # in one generation
 
     @property
     def engine(self) -> str:
@@ -327,7 +331,7 @@ class Catalogue:
             connection = sqlite3.connect(
                 self._address(), uri=True, timeout=30, check_same_thread=False, isolation_level=None
             )
-            connection.create_function("allowed", 1, lambda key: key in self._local.allowed)
+            connection.create_function("allowed", 1, self._is_allowed)
             with storage_errors(self.path):
                 connection.execute("PRAGMA foreign_keys = ON")
                 connection.execute("PRAGMA synchronous = NORMAL")
@@ -338,6 +342,11 @@ class Catalogue:
                     self._connections.pop(thread).close()
                 self._connections[threading.current_thread()] = connection
         return connection
+
+    def _is_allowed(self, key: int) -> bool:
+        """Whether a filter, which this thread has set, lets a passage through."""
+        marks: bytes = self._local.allowed
+        return key < len(marks) and marks[key] == 1
 
     def _address(self) -> str:
         """The file as SQLite is to open it; where its folder cannot be written to, it must not try to."""
@@ -584,7 +593,9 @@ class Catalogue:
             sql += " AND rowid BETWEEN ? AND ? AND allowed(rowid)"
             values += [int(allowed[0]), int(allowed[-1])]
             self._connection()
-            self._local.allowed = set(allowed.tolist())
+            marks = np.zeros(int(allowed[-1]) + 1, bool)
+            marks[allowed] = True
+            self._local.allowed = marks.tobytes()
         rows: list[tuple[int, float]] = self._rows(
             f"{sql} ORDER BY score DESC, rowid LIMIT ?", (*values, limit)
         )
@@ -592,18 +603,15 @@ class Catalogue:
 
     def word_counts(self, words: Iterable[str]) -> dict[str, int]:
         """In how many passages each word occurs, in any of its forms (Porter stems are compared)."""
-        counts: dict[str, int] = {}
-        for word in set(words):
-            row = next(
-                iter(
-                    self._rows(
-                        "SELECT count(*) FROM words WHERE words MATCH ?",
-                        ('"' + word.replace('"', '""') + '"',),
-                    )
-                )
-            )
-            counts[word] = row[0]
-        return counts
+        generation = self.generation()
+        if self._counted[0] != generation or len(self._counted[1]) > _MOST_COUNTED:
+            self._counted = generation, {}
+        counted = self._counted[1]
+        wanted = set(words)
+        for word in wanted - counted.keys():
+            sql = "SELECT count(*) FROM words WHERE words MATCH ?"
+            counted[word] = sum(row[0] for row in self._rows(sql, (_any_of([word]),)))
+        return {word: counted[word] for word in wanted}
 
     def vocabulary(self, prefix: str) -> list[tuple[str, int]]:
         """The stems that begin with ``prefix`` and in how many passages each occurs."""
@@ -875,10 +883,9 @@ class Catalogue:
 
     def dead_passages(self) -> list[int]:
         """The passages of staged or retired versions."""
-        rows = self._rows(
-            "SELECT p.key FROM passages p JOIN documents d ON d.key = p.document"
-            " WHERE d.live = 0 ORDER BY p.key"
-        )
+        # Not as a join: for its order SQLite would go through all passages, dead or not.
+        dead = "SELECT key FROM documents WHERE live = 0"
+        rows = self._rows(f"SELECT key FROM passages WHERE document IN ({dead}) ORDER BY key")
         return [row[0] for row in rows]
 
     def has_dead(self) -> bool:

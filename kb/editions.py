@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from itertools import accumulate
 
 from kb.text import sentence_spans
 
@@ -48,11 +49,11 @@ def correction(text: str) -> str | None:
 
 def runs(text: str) -> Runs:
     """The runs of four words in a text, each as a number of 32 bits."""
-    words = _WORD.findall(text.casefold())
-    return frozenset(
-        zlib.crc32(" ".join(words[n : n + _RUN]).encode("utf-8", "surrogatepass"))
-        for n in range(len(words) - _RUN + 1)
-    )
+    words = [word.encode("utf-8", "surrogatepass") for word in _WORD.findall(text.casefold())]
+    line = b" ".join(words)
+    starts = [0, *accumulate(len(word) + 1 for word in words)]
+    pairs = zip(starts, starts[_RUN:], strict=False)
+    return frozenset(zlib.crc32(line[start : end - 1]) for start, end in pairs)
 
 
 def sketch(found: Runs) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ _RANK_OFFSET = 20  # the constant k of reciprocal rank fusion; small, since the 
 _READING_COUNTS = 2.0  # rankings that the one by sentences counts for: it has read, the others only matched
 _TRIES = 5  # how often a search begins anew because the library changed under it
 _ALWAYS = 2  # hits of each search that are read in any case
-_EXACT = 8_000  # up to so many passages that a filter lets through are scored one by one
+_EXACT = 20_000  # up to so many passages that a filter lets through are scored one by one
 _WIDE = 2_000  # so many of the nearest are looked through for those that a wide filter lets through
 
 

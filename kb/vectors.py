@@ -23,9 +23,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -35,6 +36,7 @@ from kb.errors import KBError, StorageError
 
 if TYPE_CHECKING:
     from chromadb.api.client import Client
+    from chromadb.api.collection_configuration import CreateHNSWConfiguration
     from chromadb.api.models.Collection import Collection
     from chromadb.auth import UserIdentity
     from filelock import AcquireReturnProxy, ReadWriteLock
@@ -51,10 +53,23 @@ COMPLETE_NAME = "complete"
 EDITION_NAME = "edition"
 LOCK_NAME = "lock"
 COLLECTION = "passages"
-_BATCH = 2000  # Chroma refuses more than about 5,400 rows in one call.
-_SEARCHED = 1200
-"""So many of the nearest Chroma keeps in view while it searches: at 100,000 passages it finds .99 of the ten
-nearest in 7 ms, where its usual 100 would miss one in four."""
+_BATCH = 500  # readers that open the index wait for so many
+_SHARD = 20_000
+"""Passages in a collection, after which the next one is begun: the fuller one is, the longer it takes to add
+to it, and the more has to be looked at for the same recall."""
+_SEARCHED, _SEARCHED_FIRST = 600, 1200
+"""So many of the nearest are kept in view while a collection is searched; in the first one, which in most
+libraries is the only one, more. At 100,000 passages that finds .99 of the ten nearest; the usual 100 would
+miss one in four."""
+_THREADS = 8
+_SHORT = 50
+"""So many are asked of a collection at least."""
+_HNSW: CreateHNSWConfiguration = {
+    "space": "cosine",
+    "ef_construction": 128,
+    # What is added is in the index's files at once; else it would be added anew at every opening.
+    "sync_threshold": 2,
+}
 
 MOST_KEPT = 150_000
 """Vectors kept in memory at most: 230 MB of 384 numbers each."""
@@ -76,17 +91,30 @@ _open_paths: set[str] = set()
 _open_paths_lock = threading.Lock()
 
 
+class _Shard(NamedTuple):
+    """A collection, and the lowest key that it may hold; the next one begins where it ends."""
+
+    first: int
+    collection: Collection
+
+
 class VectorIndex:
-    """Passage keys by nearness of their vectors (cosine), in an embedded Chroma folder."""
+    """Passage keys by nearness of their vectors (cosine), in an embedded Chroma folder.
+
+    It consists of collections of bounded size, each for a range of keys. An index that an older version made
+    is one collection however large, and the next ones follow it.
+    """
 
     def __init__(self, folder: Path, *, embedder: str, dimension: int) -> None:
         self.folder = folder
         self._where = str(folder)
+        self._name = COLLECTION
         self._embedder = embedder
         self._dimension = dimension
         self._generation: int | None = None
         self._client: Client | None = None
-        self._collection: Collection | None = None
+        self._shards: list[_Shard] = []
+        self._threads = ThreadPoolExecutor(_THREADS, "nearest")  # begins none before it is asked
         self._path = ""
         self._written = 0.0  # when the files were last let go by a writer here
         self._opened: object = None  # what _identity said when it was opened
@@ -99,22 +127,45 @@ class VectorIndex:
         return f"chroma, embedded ({self.folder.name}/)"
 
     def add(self, keys: Sequence[int], vectors: NDArray[np.float32]) -> None:
-        """Add vectors of length 1, shape (len(keys), dimension); a key that is there is replaced."""
+        """Add vectors of length 1, shape (len(keys), dimension).
+
+        The keys are higher than any that was there before, as the catalogue gives them; one that is there
+        is replaced.
+        """
         with self._lock, _chroma_errors(self._where):
             for first in range(0, len(keys), _BATCH):
-                part = slice(first, first + _BATCH)
+                part = keys[first : first + _BATCH]
                 with self._files(writing=True):
-                    self._open().upsert(ids=[str(k) for k in keys[part]], embeddings=vectors[part])
+                    self._make_room(min(part))
+                    for collection, places in self._by_shard(part):
+                        ids = [str(part[n]) for n in places]
+                        collection.upsert(ids=ids, embeddings=vectors[first + places])
 
     def delete(self, keys: Sequence[int]) -> None:
         """Forget keys; those that are not there are passed over."""
         with self._lock, _chroma_errors(self._where):
             for first in range(0, len(keys), _BATCH):
+                part = keys[first : first + _BATCH]
                 with self._files(writing=True):
-                    self._open().delete(ids=[str(k) for k in keys[first : first + _BATCH]])
+                    for collection, places in self._by_shard(part):
+                        collection.delete(ids=[str(part[n]) for n in places])
+
+    def _make_room(self, key: int) -> None:
+        """Begin another collection, from this key on, if the last one is full."""
+        shards = self._open()
+        if key > shards[-1].first and shards[-1].collection.count() >= _SHARD:
+            shards.append(self._made(key))
+
+    def _by_shard(self, keys: Sequence[int]) -> Iterator[tuple[Collection, NDArray[np.intp]]]:
+        """The collections that some keys belong to, each with the places of these."""
+        shards = self._open()
+        belongs = np.searchsorted([shard.first for shard in shards], keys, side="right") - 1
+        for n in np.unique(belongs):
+            yield shards[n].collection, np.flatnonzero(belongs == n)
 
     def nearest(self, vector: NDArray[np.float32], limit: int, *, generation: int) -> list[tuple[int, float]]:
-        """The ``limit`` nearest keys with their cosine similarity, best first.
+        """The nearest keys with their cosine similarity, best first: ``limit`` of them, or if that is large
+        and there are several collections perhaps fewer.
 
         ``generation`` is the catalogue's: when it has moved on, another process may have written.
         """
@@ -143,12 +194,25 @@ class VectorIndex:
                 self.close()
                 self._generation = generation
             # The first search brings Chroma's copy up to date; after it the files are not looked at again.
-            with nullcontext() if self._collection else self._files():
-                found = _nearest_in(self._open(create=False), vector, limit)
+            with nullcontext() if self._shards else self._files():
+                found = self._nearest_in(self._open(create=False), vector, limit)
             if self._identity() != self._opened:
                 # Another took its place: part of what was read may be of the one, part of the other.
                 raise StorageError(f"the vector index in {self._where} was replaced", "ask again")
             return found
+
+    def _nearest_in(
+        self, shards: Sequence[_Shard], vector: NDArray[np.float32], limit: int
+    ) -> list[tuple[int, float]]:
+        # A long list costs more than the search, so that each gives some more than its share of one.
+        each = min(limit, _SHORT + 2 * limit // len(shards))
+        # Chroma does not hold Python's lock meanwhile.
+        side_by_side = self._threads.map if len(shards) > 1 else map
+        found = list(side_by_side(lambda shard: _asked(shard.collection, vector, each), shards))
+        # What lies beyond the end of a list that was cut off may lie before the end of another.
+        reach = min((pairs[-1][1] for pairs in found if len(pairs) == each < limit), default=np.inf)
+        near = sorted((distance, int(key)) for pairs in found for key, distance in pairs)[:limit]
+        return [(key, min(1.0, max(-1.0, 1.0 - gap))) for gap, key in near if gap <= reach]
 
     def seen(self, generation: int) -> None:
         """Note that this process itself brought the index to ``generation``: no need to reopen."""
@@ -157,28 +221,34 @@ class VectorIndex:
     def count(self) -> int:
         """How many keys are there. For a writer, as is ``keys``."""
         with self._lock, _chroma_errors(self._where), self._files(writing=True):
-            return self._open().count()
+            return self._count()
+
+    def _count(self) -> int:
+        return sum(collection.count() for _, collection in self._open())
 
     def keys(self) -> list[int]:
         """Every key that is there, in order."""
         with self._lock, _chroma_errors(self._where), self._files(writing=True):
-            return sorted(int(key) for key in self._open().get(include=[])["ids"])
+            return sorted(
+                int(key) for _, collection in self._open() for key in collection.get(include=[])["ids"]
+            )
 
     def difference(self, batches: Batches) -> tuple[int, int, int]:
         """How many of these keys are missing, how many others are there, how many have another vector."""
         with self._lock, _chroma_errors(self._where), self._files():
-            collection = self._open(create=False)
+            self._open(create=False)
             asked = missing = wrong = 0
             for keys, vectors in batches:
-                found = collection.get(ids=[str(k) for k in keys], include=["embeddings"])
-                there = {int(key): place for place, key in enumerate(found["ids"])}
-                both = [n for n, key in enumerate(keys) if key in there]
-                stored = np.asarray(found["embeddings"], np.float32)[[there[keys[n]] for n in both]]
-                if both:
-                    wrong += int((np.abs(stored - vectors[both]).max(axis=1) > _TOLERANCE).sum())
                 asked += len(keys)
-                missing += len(keys) - len(both)
-            return missing, collection.count() - (asked - missing), wrong
+                for collection, places in self._by_shard(keys):
+                    found = collection.get(ids=[str(keys[n]) for n in places], include=["embeddings"])
+                    there = {int(key): place for place, key in enumerate(found["ids"])}
+                    both = [n for n in places if keys[n] in there]
+                    stored = np.asarray(found["embeddings"], np.float32)[[there[keys[n]] for n in both]]
+                    if both:
+                        wrong += int((np.abs(stored - vectors[both]).max(axis=1) > _TOLERANCE).sum())
+                    missing += len(places) - len(both)
+            return missing, self._count() - (asked - missing), wrong
 
     def is_complete(self) -> bool:
         """Whether it was once filled to the end: not lost, nor made by a run that was killed at it."""
@@ -258,34 +328,51 @@ class VectorIndex:
             if self._client is not None:
                 self._client.close()
                 _open_paths.discard(self._path)
-            self._client = self._collection = None
+            self._client = None
+            self._shards = []
 
-    def _open(self, *, create: bool = True) -> Collection:
-        if self._collection is None:
+    def _open(self, *, create: bool = True) -> list[_Shard]:
+        """The collections, in the order of their keys; there is always one."""
+        if not self._shards:
             self._opened = self._identity()
             import chromadb
             from chromadb.config import Settings
 
-            self.close()  # a client whose collection was cleared or could not be had
+            self.close()  # a client whose collections were cleared or could not be had
             # Where Chroma fails to open a path it keeps what failed: such a spelling stays taken.
             self._path = _unused_spelling(self.folder)
             settings = Settings(anonymized_telemetry=False)
             client = cast("Client", chromadb.PersistentClient(self._path, settings=settings))
             self._client = client
-            if not create:
-                self._collection = client.get_collection(COLLECTION, embedding_function=None)
-                return self._collection
-            self._collection = self._made(COLLECTION)
-        return self._collection
+            self._shards = _shards(client, self._name) or ([self._made(0)] if create else [])
+            if not self._shards:
+                raise StorageError(f"the vector index in {self.folder} is empty", _REPAIR)
+        return self._shards
 
-    def _made(self, name: str) -> Collection:
+    def _made(self, first: int) -> _Shard:
+        """A new collection, for keys from ``first`` on."""
         assert self._client is not None
-        return self._client.get_or_create_collection(
-            name,
-            configuration={"hnsw": {"space": "cosine", "ef_search": _SEARCHED, "ef_construction": 200}},
+        collection = self._client.get_or_create_collection(
+            f"{self._name}-{first}" if first else self._name,
+            configuration={"hnsw": {**_HNSW, "ef_search": _SEARCHED if first else _SEARCHED_FIRST}},
             metadata={"embedder": self._embedder, "dimension": self._dimension},
             embedding_function=None,
         )
+        return _Shard(first, collection)
+
+
+def _shards(client: Client, name: str) -> list[_Shard]:
+    """The collections of the index ``name``, in the order of their keys."""
+    of_it = [c for c in client.list_collections() if c.name == name or c.name.startswith(f"{name}-")]
+    shards = (_Shard(int(c.name[len(name) + 1 :] or 0), c) for c in of_it)
+    return sorted(shards, key=lambda shard: shard.first)
+
+
+def _asked(collection: Collection, vector: NDArray[np.float32], limit: int) -> list[tuple[str, float]]:
+    """The nearest ids of a collection, with their distances."""
+    result = collection.query(query_embeddings=vector[None, :], n_results=limit, include=["distances"])
+    distances = result["distances"] or [[]]
+    return list(zip(result["ids"][0], distances[0], strict=True))
 
 
 class ReadOnlyIndex(VectorIndex):
@@ -402,7 +489,7 @@ class ServedIndex(VectorIndex):
         super().__init__(Path(address), embedder=embedder, dimension=dimension)
         self._where = self._address = address
         self._notes = notes
-        self._read: tuple[int, Collection] | None = None  # what readers search, at a generation
+        self._read: tuple[int, list[_Shard]] | None = None  # what readers search, at a generation
 
     @property
     def engine(self) -> str:
@@ -420,14 +507,18 @@ class ServedIndex(VectorIndex):
         yield
 
     def _attempt(self, vector: NDArray[np.float32], limit: int, generation: int) -> list[tuple[int, float]]:
-        # Without the lock, so that questions wait for a silent server side by side: the collection that a
-        # writer fills is another's.
+        # Without the lock, so that questions wait for a silent server side by side; a writer has a list of
+        # its own.
         with _chroma_errors(self._where):
             try:
                 read = self._read
                 if read is None or read[0] != generation:
-                    read = self._read = generation, self._current()
-                return _nearest_in(read[1], vector, limit)
+                    name, shards = self._current()
+                    read = self._read = generation, shards
+                    if self._lock.acquire(blocking=False):  # else a writer is at work, with a list of its own
+                        self._name, self._shards = name, list(shards)
+                        self._lock.release()
+                return self._nearest_in(read[1], vector, limit)
             except Exception:
                 self._read = None
                 raise
@@ -438,7 +529,8 @@ class ServedIndex(VectorIndex):
             client = self._connected()
             before, name = self._notes.meta().get(self.NOTE), f"kbqa-{uuid.uuid4().hex}"
             self._notes.note(self.DRAFT, name)
-            self._collection = self._made(name)
+            self._name = name
+            self._shards = [self._made(0)]
             try:
                 for keys, vectors in batches:
                     self.add(keys, vectors)
@@ -460,7 +552,8 @@ class ServedIndex(VectorIndex):
 
     def close(self) -> None:
         with self._lock:
-            self._collection = self._read = None  # which one it is may have changed; the connection stays
+            # Which ones they are may have changed; the connection stays.
+            self._shards, self._read = [], None
 
     def _connected(self) -> Client:
         if self._client is None:
@@ -489,34 +582,28 @@ class ServedIndex(VectorIndex):
             )
         return self._client
 
-    def _open(self, *, create: bool = True) -> Collection:
-        if self._collection is None:
-            self._collection = self._current()
-        return self._collection
+    def _open(self, *, create: bool = True) -> list[_Shard]:
+        if not self._shards:
+            self._name, self._shards = self._current()
+        return self._shards
 
-    def _current(self) -> Collection:
-        """The collection that is the index, as the catalogue notes it."""
+    def _current(self) -> tuple[str, list[_Shard]]:
+        """The collections that are the index, under the name that the catalogue notes."""
         name = self._notes.meta().get(self.NOTE)
         if name is None:
-            raise StorageError(
-                f"there is no vector index yet ({self.engine})",
-                "run `kbqa doctor --repair`: it is built again without embedding",
-            )
-        return self._connected().get_collection(name, embedding_function=None)
-
-
-def _nearest_in(collection: Collection, vector: NDArray[np.float32], limit: int) -> list[tuple[int, float]]:
-    result = collection.query(query_embeddings=vector[None, :], n_results=limit, include=["distances"])
-    distances = result["distances"] or [[]]
-    pairs = zip(result["ids"][0], distances[0], strict=True)
-    return [(int(key), min(1.0, max(-1.0, 1.0 - distance))) for key, distance in pairs]
+            raise StorageError(f"there is no vector index yet ({self.engine})", _REPAIR)
+        shards = _shards(self._connected(), name)
+        if not shards:
+            raise StorageError(f"the vector index is gone ({self.engine})", _REPAIR)
+        return name, shards
 
 
 def _drop(client: Client, name: str) -> None:
     from chromadb.errors import NotFoundError
 
-    with suppress(NotFoundError):
-        client.delete_collection(name)
+    for _, collection in _shards(client, name):
+        with suppress(NotFoundError):
+            client.delete_collection(collection.name)
 
 
 class Kept:

@@ -76,6 +76,26 @@ def test_the_contract_of_a_store(place: Place, catalogue: str, vectors: str) -> 
 
 
 @pytest.mark.parametrize(("catalogue", "vectors"), ENGINES)
+def test_an_index_of_several_collections(
+    place: Place, catalogue: str, vectors: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kb.vectors._SHARD", 2)
+    settings = place(catalogue, vectors)
+    with opened(settings, create=True) as store, opened(settings) as replica:
+        for n in range(4):
+            put(store, change(written(f"d{n}", f"Report {n} on the harbour.", f"Ferry {n} sailed.")))
+            assert len(hits(replica, "harbour ferry")) == 2 * n + 2
+        put(store, change(written("d0", "Report 0 on the walrus.")))
+        assert "walrus" in hits(replica, "walrus")[0].passage.text
+        assert examine(replica, today=TODAY).findings == ()
+        before = [hit.passage for hit in hits(replica, "harbour ferry")]
+        with store.writer(anew=True):
+            pass
+        assert [hit.passage for hit in hits(replica, "harbour ferry")] == before
+        assert store.vectors.keys() == replica.vectors.keys()
+
+
+@pytest.mark.parametrize(("catalogue", "vectors"), ENGINES)
 def test_a_lost_vector_index_is_built_again(place: Place, catalogue: str, vectors: str) -> None:
     settings = place(catalogue, vectors)
     with opened(settings, create=True) as store:

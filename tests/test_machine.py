@@ -29,7 +29,7 @@ from kb.editions import are_copies, runs
 from kb.errors import StorageError
 from kb.settings import Settings
 from kb.store import Store
-from kb.vectors import FOLDER_NAME, VectorIndex
+from kb.vectors import FOLDER_NAME, VectorIndex, _Shard
 
 STEPS = int(os.environ.get("STEPS", "5000"))
 STEPS_EACH = 50
@@ -77,12 +77,12 @@ class Collection:
 
 
 def open_plainly(index: VectorIndex, *, create: bool = True) -> Any:
-    if index._collection is None:
+    if not index._shards:
         index._opened = index._identity()
         if not create and index._opened is None:
             raise StorageError("the vector index is gone", "repair it")
-        index._collection = Collection(index.folder / "vectors")  # type: ignore[assignment]
-    return index._collection
+        index._shards = [_Shard(0, Collection(index.folder / "vectors"))]  # type: ignore[arg-type]
+    return index._shards
 
 
 class Library(RuleBasedStateMachine):
