@@ -567,9 +567,10 @@ class Catalogue:
             return words, []
         room: float = _MOST_SCORED
         if allowed is not None:
-            # Of the passages between its first and its last one, some share passes.
+            # Of the passages between its first and its last one, some share passes. The time for what is
+            # gone past and the time for what is ranked come to that of a search without a filter.
             span = min(1.0, (int(allowed[-1]) - int(allowed[0]) + 1) / total)
-            room = min(_MOST_SCORED * total / len(allowed), _MOST_PASSED / span)
+            room = 1 / (len(allowed) / total / _MOST_SCORED + span / _MOST_PASSED)
         counts = self.word_counts(words)
         rarest = sorted(words, key=lambda word: counts[word])
         holding = np.cumsum([counts[word] for word in rarest])
