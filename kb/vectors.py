@@ -83,7 +83,8 @@ _PATIENCE = 20.0
 """Seconds to wait for a server: from a host that was cut off no answer comes, and no error."""
 
 _TURN = 0.02
-"""Seconds that a writer leaves to readers between two writings: a lock has no queue."""
+"""Seconds that a writer leaves to readers after a long writing, since a lock has no queue; less after a
+short one."""
 
 _TOLERANCE = 1e-2
 """By so much a number of a vector may differ: older versions kept more digits than the catalogue does."""
@@ -116,7 +117,7 @@ class VectorIndex:
         self._shards: list[_Shard] = []
         self._threads = ThreadPoolExecutor(_THREADS, "nearest")  # begins none before it is asked
         self._path = ""
-        self._written = 0.0  # when the files were last let go by a writer here
+        self._turn = 0.0  # when a writer here may write again
         self._opened: object = None  # what _identity said when it was opened
         # Held for a whole call: a reopening must not take the index from under a running search (2 ms).
         self._lock = threading.RLock()
@@ -303,7 +304,7 @@ class VectorIndex:
         with closing(ReadWriteLock(self.folder / LOCK_NAME, is_singleton=False)) as lock:
             try:
                 if writing:
-                    time.sleep(max(0.0, self._written + _TURN - time.monotonic()))
+                    time.sleep(max(0.0, self._turn - time.monotonic()))
                     held = lock.acquire_write(timeout=_PATIENCE)
                 else:
                     held = _often_tried(lock.acquire_read)
@@ -315,10 +316,12 @@ class VectorIndex:
             with held:
                 if self._identity() != before:
                     raise StorageError(f"the vector index in {self.folder} was replaced", "try again")
+                began = time.monotonic()
                 try:
                     yield
                 finally:
-                    self._written = time.monotonic() if writing else self._written
+                    if writing:
+                        self._turn = (now := time.monotonic()) + min(_TURN, (now - began) / 5)
 
     def _beside(self, suffix: str) -> Path:
         return self.folder.with_name(self.folder.name + suffix)
