@@ -116,6 +116,7 @@ class VectorIndex:
         self._client: Client | None = None
         self._shards: list[_Shard] = []
         self._threads = ThreadPoolExecutor(_THREADS, "nearest")  # begins none before it is asked
+        self._searched = False  # since it was opened, in all collections
         self._path = ""
         self._turn = 0.0  # when a writer here may write again
         self._opened: object = None  # what _identity said when it was opened
@@ -156,6 +157,7 @@ class VectorIndex:
         shards = self._open()
         if key > shards[-1].first and shards[-1].collection.count() >= _SHARD:
             shards.append(self._made(key))
+            self._searched = False
 
     def _by_shard(self, keys: Sequence[int]) -> Iterator[tuple[Collection, NDArray[np.intp]]]:
         """The collections that some keys belong to, each with the places of these."""
@@ -195,8 +197,9 @@ class VectorIndex:
                 self.close()
                 self._generation = generation
             # The first search brings Chroma's copy up to date; after it the files are not looked at again.
-            with nullcontext() if self._shards else self._files():
+            with nullcontext() if self._searched else self._files():
                 found = self._nearest_in(self._open(create=False), vector, limit)
+            self._searched = True
             if self._identity() != self._opened:
                 # Another took its place: part of what was read may be of the one, part of the other.
                 raise StorageError(f"the vector index in {self._where} was replaced", "ask again")
@@ -332,7 +335,7 @@ class VectorIndex:
                 self._client.close()
                 _open_paths.discard(self._path)
             self._client = None
-            self._shards = []
+            self._shards, self._searched = [], False
 
     def _open(self, *, create: bool = True) -> list[_Shard]:
         """The collections, in the order of their keys; there is always one."""
