@@ -67,7 +67,8 @@ _SHORT = 50
 _HNSW: CreateHNSWConfiguration = {
     "space": "cosine",
     "ef_construction": 128,
-    # What is added is in the index's files at once; else it would be added anew at every opening.
+    # Two passages or more are in the index's files as soon as they are added; else they would be added anew
+    # at every opening.
     "sync_threshold": 2,
 }
 
@@ -81,6 +82,9 @@ _PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 _PATIENCE = 20.0
 """Seconds to wait for a server: from a host that was cut off no answer comes, and no error."""
+
+_WAITING = 600.0
+"""Seconds to wait for the files: the first search of a large index reads it all; who is killed holds none."""
 
 _TURN = 0.02
 """Seconds that a writer leaves to readers after a long writing, since a lock has no queue; less after a
@@ -283,7 +287,7 @@ class VectorIndex:
             (draft.folder / COMPLETE_NAME).touch()
             self.close()
             with ExitStack() as held:
-                with suppress(sqlite3.Error, ValueError):  # a lock that is damaged is nobody's
+                with suppress(sqlite3.Error, OSError, ValueError):  # a lock that cannot be had is nobody's
                     held.enter_context(self._files(writing=True))
                 self.folder.rename(self._beside(".old"))
                 draft.folder.rename(self.folder)
@@ -308,7 +312,7 @@ class VectorIndex:
             try:
                 if writing:
                     time.sleep(max(0.0, self._turn - time.monotonic()))
-                    held = lock.acquire_write(timeout=_PATIENCE)
+                    held = lock.acquire_write(timeout=_WAITING)
                 else:
                     held = _often_tried(lock.acquire_read)
             except Timeout:
@@ -696,7 +700,7 @@ def _often_tried(acquire: Callable[..., Held]) -> Held:
     """A lock, asked for so often that the short time between two writings is not missed."""
     from filelock import Timeout
 
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _WAITING
     while True:
         try:
             return acquire(blocking=False)
