@@ -270,9 +270,9 @@ class Writer:
         self._forget_dead()
 
     def _align(self) -> None:
-        """Build the vector index anew if it has lost something, before it is written to."""
+        """Build the vector index anew if it has lost something, or is scattered, before it is written to."""
         _, passages = self._catalogue.counts()
-        if self._vectors.count() != passages:
+        if self._vectors.count() != passages or self._vectors.is_scattered():
             self.rebuild_vectors()
         self._aligned = True
 

@@ -61,7 +61,8 @@ _SEARCHED, _SEARCHED_FIRST = 600, 1200
 """So many of the nearest are kept in view while a collection is searched; in the first one, which in most
 libraries is the only one, more. At 100,000 passages that finds .99 of the ten nearest; the usual 100 would
 miss one in four."""
-_THREADS = 8
+_THREADS, _THREADS_SERVED = 8, 64
+"""So many collections are asked side by side; of a server, which is waited for, those of many questions."""
 _SHORT = 50
 """So many are asked of a collection at least."""
 _HNSW: CreateHNSWConfiguration = {
@@ -85,6 +86,8 @@ _PATIENCE = 20.0
 
 _WAITING = 600.0
 """Seconds to wait for the files: the first search of a large index reads it all; who is killed holds none."""
+
+_OPEN_FILES = 4096
 
 _TURN = 0.02
 """Seconds that a writer leaves to readers after a long writing, since a lock has no queue; less after a
@@ -110,6 +113,8 @@ class VectorIndex:
     is one collection however large, and the next ones follow it.
     """
 
+    _threads_at_most = _THREADS
+
     def __init__(self, folder: Path, *, embedder: str, dimension: int) -> None:
         self.folder = folder
         self._where = str(folder)
@@ -119,7 +124,7 @@ class VectorIndex:
         self._generation: int | None = None
         self._client: Client | None = None
         self._shards: list[_Shard] = []
-        self._threads = ThreadPoolExecutor(_THREADS, "nearest")  # begins none before it is asked
+        self._threads = ThreadPoolExecutor(self._threads_at_most, "nearest")  # begins none before it is asked
         self._searched = False  # since it was opened, in all collections
         self._path = ""
         self._turn = 0.0  # when a writer here may write again
@@ -231,6 +236,11 @@ class VectorIndex:
         with self._lock, _chroma_errors(self._where), self._files(writing=True):
             return self._count()
 
+    def is_scattered(self) -> bool:
+        """Whether its keys, after many changes, lie in far more collections than they need."""
+        with self._lock, _chroma_errors(self._where), self._files(writing=True):
+            return len(self._open()) > 2 * (self._count() // _SHARD + 1) + 1
+
     def _count(self) -> int:
         return sum(collection.count() for _, collection in self._open())
 
@@ -243,8 +253,11 @@ class VectorIndex:
 
     def difference(self, batches: Batches) -> tuple[int, int, int]:
         """How many of these keys are missing, how many others are there, how many have another vector."""
-        with self._lock, _chroma_errors(self._where), self._files():
-            self._open(create=False)
+        with self._lock, _chroma_errors(self._where):
+            self.close()  # another process may have written since
+            with self._files():
+                self._open(create=False)
+                there_are = self._count()  # as a first search does
             asked = missing = wrong = 0
             for keys, vectors in batches:
                 asked += len(keys)
@@ -256,7 +269,7 @@ class VectorIndex:
                     if both:
                         wrong += int((np.abs(stored - vectors[both]).max(axis=1) > _TOLERANCE).sum())
                     missing += len(places) - len(both)
-            return missing, self._count() - (asked - missing), wrong
+            return missing, there_are - (asked - missing), wrong
 
     def is_complete(self) -> bool:
         """Whether it was once filled to the end: not lost, nor made by a run that was killed at it."""
@@ -351,6 +364,7 @@ class VectorIndex:
             self.close()  # a client whose collections were cleared or could not be had
             # Where Chroma fails to open a path it keeps what failed: such a spelling stays taken.
             self._path = _unused_spelling(self.folder)
+            _allow_open_files()
             settings = Settings(anonymized_telemetry=False)
             client = cast("Client", chromadb.PersistentClient(self._path, settings=settings))
             self._client = client
@@ -494,6 +508,7 @@ class ServedIndex(VectorIndex):
     """
 
     NOTE, DRAFT = "collection", "collection.new"
+    _threads_at_most = _THREADS_SERVED
 
     def __init__(self, address: str, notes: Notes, *, embedder: str, dimension: int) -> None:
         super().__init__(Path(address), embedder=embedder, dimension=dimension)
@@ -523,11 +538,7 @@ class ServedIndex(VectorIndex):
             try:
                 read = self._read
                 if read is None or read[0] != generation:
-                    name, shards = self._current()
-                    read = self._read = generation, shards
-                    if self._lock.acquire(blocking=False):  # else a writer is at work, with a list of its own
-                        self._name, self._shards = name, list(shards)
-                        self._lock.release()
+                    read = self._read = generation, self._current()[1]
                 return self._nearest_in(read[1], vector, limit)
             except Exception:
                 self._read = None
@@ -694,6 +705,21 @@ def _unused_spelling(folder: Path) -> str:
                 _open_paths.add(spelling)
                 return spelling
     raise AssertionError("unreachable")
+
+
+def _allow_open_files() -> None:
+    """Let this process open enough files: a fifth of that many is how many collections Chroma keeps.
+
+    It would read the others anew at each search, without anybody's lock; macOS begins with 256.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _often_tried(acquire: Callable[..., Held]) -> Held:

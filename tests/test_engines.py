@@ -84,6 +84,7 @@ def test_an_index_of_several_collections(
     with opened(settings, create=True) as store, opened(settings) as replica:
         for n in range(4):
             put(store, change(written(f"d{n}", f"Report {n} on the harbour.", f"Ferry {n} sailed.")))
+            assert examine(replica, today=TODAY).findings == ()
             assert len(hits(replica, "harbour ferry")) == 2 * n + 2
         put(store, change(written("d0", "Report 0 on the walrus.")))
         assert "walrus" in hits(replica, "walrus")[0].passage.text
