@@ -92,8 +92,8 @@ def test_an_index_of_several_collections(
         before = [hit.passage for hit in hits(replica, "harbour ferry")]
         with store.writer(anew=True):
             pass
+        assert examine(replica, today=TODAY).findings == ()
         assert [hit.passage for hit in hits(replica, "harbour ferry")] == before
-        assert store.vectors.keys() == replica.vectors.keys()
 
 
 @pytest.mark.parametrize(("catalogue", "vectors"), ENGINES)
