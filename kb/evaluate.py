@@ -24,7 +24,7 @@ from kb.errors import NoSuchDocument, SourceError, UsageError
 from kb.outputs import Receipt, as_it_was, receipt_facts
 from kb.render import escape, excerpt, plain
 from kb.tables import Row, column, read_table
-from kb.text import content_words, fold, words
+from kb.text import content_words, fold, stems, words
 from kb.types import Answer, Citation, Document, DocumentSummary, Filters, Hit, Turn
 
 PUBLIC_NAME = "queries.jsonl"  # what the question list of a public set is called, in the folder of the set
@@ -419,7 +419,7 @@ def _share(expected: str, text: str) -> float:
 @lru_cache(maxsize=4096)
 def _words(text: str) -> frozenset[str]:
     found = frozenset(word.stem for word in content_words(text))
-    return found or frozenset(word.stem for word in words(text))  # "no" and "both" are answers too
+    return found or stems(text)  # "no" and "both" are answers too
 
 
 # --- what it comes to --------------------------------------------------------------------------------

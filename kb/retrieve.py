@@ -9,7 +9,9 @@ Filters are answered by the catalogue; what they let through is scored exactly w
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -20,7 +22,7 @@ from kb.catalogue import StoredPassage
 from kb.embed import Embed
 from kb.shelf import Keys, among
 from kb.store import Store
-from kb.text import Word, Wording, wording, words
+from kb.text import Word, Wording, stems, wording
 from kb.types import Filters, Hit, Passage
 
 POOL = 50  # passages taken from each of the two searches
@@ -29,6 +31,7 @@ _READING_COUNTS = 2.0  # rankings that the one by sentences counts for: it has r
 _TRIES = 5  # how often a search begins anew because the library changed under it
 _ALWAYS = 2  # hits of each search that are read in any case
 _EXACT = 20_000  # up to so many passages that a filter lets through are scored one by one
+_ASKING = 64  # questions whose vectors are looked for at the same time
 _WIDE = 2_000  # so many of the nearest are looked through for those that a wide filter lets through
 
 
@@ -90,8 +93,9 @@ def _search(
     for each in searched:
         allowed = store.catalogue.matching(each)
         if each is asked or (allowed is not None and len(allowed)):
-            dense.append(_dense(store, vector, generation, allowed))
+            nearest = _begin_dense(store, vector, generation, allowed)
             lexical.append(store.catalogue.match([w.text for w in query_words], POOL, allowed))
+            dense.append(nearest())
     keys = {key for ranking in (*dense, *lexical) for key, _ in ranking}
     weights = word_weights(store, query_words)
     stored = store.catalogue.passages(keys)
@@ -108,23 +112,42 @@ def _both(asked: Filters, preferred: Filters) -> Filters:
     )
 
 
-def _dense(
+def _begin_dense(
     store: Store, vector: NDArray[np.float32], generation: int, allowed: Keys | None
-) -> list[tuple[int, float]]:
-    if not store.catalogue.counts()[1]:
-        return []  # there may be no index yet
-    if allowed is None:
-        return store.vectors.nearest(vector, POOL, generation=generation)
-    if len(allowed) > _EXACT:
+) -> Callable[[], list[tuple[int, float]]]:
+    """Begin the dense search beside the lexical one; what is returned waits for its end."""
+    passages = store.catalogue.counts()[1]
+    if not passages:
+        return list  # there may be no index yet
+    wide = POOL
+    if allowed is not None:
         # About twice the pool should pass of so many of the nearest; else every passage that may is scored.
-        wide = min(_WIDE, 2 * POOL * store.catalogue.counts()[1] // len(allowed))
-        nearest = store.vectors.nearest(vector, wide, generation=generation)
+        wide = min(_WIDE, 2 * POOL * passages // len(allowed)) if len(allowed) > _EXACT else 0
+    begun = _beside().submit(store.vectors.nearest, vector, wide, generation=generation) if wide else None
+
+    def end() -> list[tuple[int, float]]:
+        nearest = begun.result() if begun else []
+        if allowed is None:
+            return nearest
         passed = among([key for key, _ in nearest], allowed)
         if passed.sum() >= POOL:
             return [nearest[n] for n in np.flatnonzero(passed)[:POOL]]
-    keys, similarities = store.kept.similarities(allowed, vector, restored=store.catalogue.shelf().restored)
-    order = np.argsort(-similarities, kind="stable")[:POOL]
-    return [(int(keys[n]), float(similarities[n])) for n in order]
+        restored = store.catalogue.shelf().restored
+        keys, similarities = store.kept.similarities(allowed, vector, restored=restored)
+        order = np.argsort(-similarities, kind="stable")[:POOL]
+        return [(int(keys[n]), float(similarities[n])) for n in order]
+
+    return end
+
+
+@lru_cache(maxsize=1)
+def _beside() -> ThreadPoolExecutor:
+    """Threads that wait for a vector index while full text is searched; none begins before it is asked."""
+    return ThreadPoolExecutor(_ASKING, "dense")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_beside.cache_clear)  # threads do not come along
 
 
 def _fuse(
@@ -155,7 +178,7 @@ def _fuse(
         first = key if named else _first_of([key, *copies], stored)
         passage, source = stored[first].passage, stored[first].source
         others = (stored[copy].passage.document_id for copy in (key, *copies) if copy != first)
-        stems = _stems(f"{source.title} {passage.section or ''} {passage.text}")
+        held = stems(f"{source.title} {passage.section or ''} {passage.text}")
         hits.append(
             Hit(
                 passage=passage,
@@ -163,7 +186,7 @@ def _fuse(
                 score=fused[key] / best,
                 rank=rank,
                 dense=similarity.get(key),
-                lexical=weights.coverage(stems) if key in found else None,
+                lexical=weights.coverage(held) if key in found else None,
                 copies=tuple(dict.fromkeys(others)),
             )
         )
@@ -179,11 +202,6 @@ def _first_of(keys: Sequence[int], stored: dict[int, StoredPassage]) -> int:
         if best.source.published
         else keys[0]
     )
-
-
-@lru_cache(maxsize=2048)
-def _stems(text: str) -> frozenset[str]:
-    return frozenset(w.stem for w in words(text))
 
 
 def _without_copies(

@@ -183,8 +183,14 @@ def words(text: str) -> list[Word]:
 
 
 def spellings(text: str) -> set[str]:
-    """The same words once each, as they are spelled; without their stems, which take most of the time."""
+    """The same words once each, as they are spelled."""
     return set(_WORD.findall(text))
+
+
+@lru_cache(maxsize=2048)  # the questions of a list meet the same passages
+def stems(text: str) -> frozenset[str]:
+    """The stems of the same words."""
+    return frozenset(map(stem, spellings(text)))
 
 
 def content_words(text: str) -> list[Word]:
@@ -215,9 +221,9 @@ _stemming = threading.Lock()  # a stemmer keeps the word that it is at in itself
 
 @lru_cache(maxsize=1)
 def _stemmer() -> Any:
-    import snowballstemmer
+    from Stemmer import Stemmer
 
-    return snowballstemmer.stemmer("english")
+    return Stemmer("english", 0)  # ``stem`` remembers for it
 
 
 # ----------------------------------------------------------------------------------------- wording
@@ -229,24 +235,33 @@ _COPY = 0.8  # of their pairs of neighbouring words, what two texts share that s
 class Wording:
     """How a text is worded: its numbers and names, and its pairs of neighbouring words."""
 
+    text: str
     told: frozenset[str]
-    pairs: frozenset[tuple[str, str]]
+
+    @property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        return _pairs(self.text)
 
     def is_copy_of(self, other: Wording) -> bool:
         """Whether both say the same in nearly the same words.
 
         Copies that differ in a number or a name are no copies: sources that disagree look like this.
         """
-        shared = len(self.pairs & other.pairs) / max(1, len(self.pairs | other.pairs))
-        return self.told == other.told and shared > _COPY
+        # Most texts tell of other things, which is seen at once; stems take their time.
+        if self.told != other.told:
+            return False
+        return len(self.pairs & other.pairs) > _COPY * max(1, len(self.pairs | other.pairs))
 
 
 @lru_cache(maxsize=2048)  # the questions of a list meet the same passages
 def wording(text: str) -> Wording:
     """What ``Wording.is_copy_of`` compares."""
-    found = words(text)
-    told = frozenset(w.text for w in found if not w.text.islower())
-    return Wording(told, frozenset(pairwise(w.stem for w in found)))
+    return Wording(text, frozenset(w for w in _WORD.findall(text) if not w.islower()))
+
+
+@lru_cache(maxsize=2048)
+def _pairs(text: str) -> frozenset[tuple[str, str]]:
+    return frozenset(pairwise(w.stem for w in words(text)))
 
 
 # ------------------------------------------------------------------------------------------- names

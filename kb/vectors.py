@@ -54,10 +54,10 @@ EDITION_NAME = "edition"
 LOCK_NAME = "lock"
 COLLECTION = "passages"
 _BATCH = 500  # readers that open the index wait for so many
-_SHARD = 20_000
+_SHARD = 15_000
 """Passages in a collection, after which the next one is begun: the fuller one is, the longer it takes to add
 to it, and the more has to be looked at for the same recall."""
-_SEARCHED, _SEARCHED_FIRST = 600, 1200
+_SEARCHED, _SEARCHED_FIRST = 350, 800
 """So many of the nearest are kept in view while a collection is searched; in the first one, which in most
 libraries is the only one, more. At 100,000 passages that finds .99 of the ten nearest; the usual 100 would
 miss one in four."""

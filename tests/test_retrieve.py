@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kb.errors import StorageError
 from kb.pipeline import KnowledgeBase
 from kb.retrieve import POOL, search, word_weights
 from kb.settings import Settings
@@ -167,3 +169,32 @@ def test_a_text_that_stands_twice_is_shown_once(store: Store) -> None:
         shown = [h.passage.text for h in answer.hits]
         assert len(shown) == len(set(shown)) == 4
         assert [h.rank for h in answer.hits] == [1, 2, 3, 4]
+
+
+def test_both_searches_go_on_side_by_side(library: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalogue, vectors = library.store.catalogue, library.store.vectors
+    both = threading.Barrier(2, timeout=10)  # nobody passes it alone
+    match, nearest = catalogue.match, vectors.nearest
+
+    def waiting(search: Callable[..., list[tuple[int, float]]]) -> Callable[..., list[tuple[int, float]]]:
+        def waits(*args: object, **named: object) -> list[tuple[int, float]]:
+            both.wait()
+            return search(*args, **named)
+
+        return waits
+
+    before = find(library.store, "harbour bridge lorries")
+    monkeypatch.setattr(catalogue, "match", waiting(match))
+    monkeypatch.setattr(vectors, "nearest", waiting(nearest))
+    assert find(library.store, "harbour bridge lorries") == before
+
+
+def test_an_index_that_fails_is_an_error_of_the_search(
+    library: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: object, **named: object) -> list[tuple[int, float]]:
+        raise StorageError("the vector index cannot be read", "build it anew")
+
+    monkeypatch.setattr(library.store.vectors, "nearest", fails)
+    with pytest.raises(StorageError, match="cannot be read"):
+        find(library.store, "harbour bridge lorries")
