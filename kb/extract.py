@@ -27,7 +27,18 @@ from kb.embed import Embed
 from kb.question import Question
 from kb.reader import Marks, Page
 from kb.retrieve import Weights
-from kb.text import Amount, Span, amounts, content_words, dates, fold, names, sentence_spans, words
+from kb.text import (
+    Amount,
+    Span,
+    amounts,
+    content_words,
+    dates,
+    fold,
+    names,
+    sentence_spans,
+    word_count,
+    words,
+)
 from kb.types import Answer, Citation, Hit, Passage, Sentence
 
 Matrix = NDArray[np.float64]
@@ -42,7 +53,7 @@ READ = 10  # hits that are searched for and at most read, however many are repor
 READ_CHARACTERS = 6_000
 MAX_WORDS = 80
 MAX_WORDS_LIST = 110
-MAX_SENTENCES = 3
+MAX_SENTENCES = 4
 MAX_SENTENCES_LIST = 6
 
 
@@ -579,7 +590,7 @@ def join(whole: Answer, answers: Sequence[Answer]) -> Answer:
     answered = [a for a in answers if a.status == "answered"]
     if not answered:
         return whole
-    room = MAX_WORDS_LIST - sum(len(a.sentences[0].text.split()) for a in answered)
+    room = MAX_WORDS_LIST - sum(word_count(a.sentences[0].text) for a in answered)
     text = ""
     sentences: list[Sentence] = []
     citations: list[Citation] = []
@@ -587,7 +598,7 @@ def join(whole: Answer, answers: Sequence[Answer]) -> Answer:
         for n, (sentence, citation) in enumerate(zip(answer.sentences, answer.citations, strict=True)):
             if any((c.document_id, c.start) == (citation.document_id, citation.start) for c in citations):
                 continue
-            length = len(sentence.text.split()) if n else 0  # room was kept for the first of each part
+            length = word_count(sentence.text) if n else 0  # room was kept for the first of each part
             if length > room:
                 break
             room -= length
@@ -690,7 +701,7 @@ def _within(sentences: Sequence[Candidate], most_words: int, most: int) -> list[
     kept: list[Candidate] = []
     total = 0
     for sentence in sentences[:most]:
-        total += len(sentence.text.split())
+        total += word_count(sentence.text)
         if kept and total > most_words:
             break
         kept.append(sentence)

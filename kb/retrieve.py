@@ -9,11 +9,8 @@ Filters are answered by the catalogue; what they let through is scored exactly w
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +28,6 @@ _READING_COUNTS = 2.0  # rankings that the one by sentences counts for: it has r
 _TRIES = 5  # how often a search begins anew because the library changed under it
 _ALWAYS = 2  # hits of each search that are read in any case
 _EXACT = 20_000  # up to so many passages that a filter lets through are scored one by one
-_ASKING = 64  # questions whose vectors are looked for at the same time
 _WIDE = 2_000  # so many of the nearest are looked through for those that a wide filter lets through
 
 
@@ -93,9 +89,11 @@ def _search(
     for each in searched:
         allowed = store.catalogue.matching(each)
         if each is asked or (allowed is not None and len(allowed)):
-            nearest = _begin_dense(store, vector, generation, allowed)
-            lexical.append(store.catalogue.match([w.text for w in query_words], POOL, allowed))
-            dense.append(nearest())
+            wide = _wide(store, allowed)
+            with store.vectors.searched_for(vector, wide, generation=generation) as nearest:
+                lexical.append(store.catalogue.match([w.text for w in query_words], POOL, allowed))
+                found = nearest()
+            dense.append(_dense(store, vector, allowed, found))
     keys = {key for ranking in (*dense, *lexical) for key, _ in ranking}
     weights = word_weights(store, query_words)
     stored = store.catalogue.passages(keys)
@@ -112,42 +110,29 @@ def _both(asked: Filters, preferred: Filters) -> Filters:
     )
 
 
-def _begin_dense(
-    store: Store, vector: NDArray[np.float32], generation: int, allowed: Keys | None
-) -> Callable[[], list[tuple[int, float]]]:
-    """Begin the dense search beside the lexical one; what is returned waits for its end."""
+def _wide(store: Store, allowed: Keys | None) -> int:
+    """How many of the nearest the vector index is asked for; 0 where it is not needed."""
     passages = store.catalogue.counts()[1]
-    if not passages:
-        return list  # there may be no index yet
-    wide = POOL
-    if allowed is not None:
-        # About twice the pool should pass of so many of the nearest; else every passage that may is scored.
-        wide = min(_WIDE, 2 * POOL * passages // len(allowed)) if len(allowed) > _EXACT else 0
-    begun = _beside().submit(store.vectors.nearest, vector, wide, generation=generation) if wide else None
-
-    def end() -> list[tuple[int, float]]:
-        nearest = begun.result() if begun else []
-        if allowed is None:
-            return nearest
-        passed = among([key for key, _ in nearest], allowed)
-        if passed.sum() >= POOL:
-            return [nearest[n] for n in np.flatnonzero(passed)[:POOL]]
-        restored = store.catalogue.shelf().restored
-        keys, similarities = store.kept.similarities(allowed, vector, restored=restored)
-        order = np.argsort(-similarities, kind="stable")[:POOL]
-        return [(int(keys[n]), float(similarities[n])) for n in order]
-
-    return end
+    if allowed is None:
+        return min(POOL, passages)
+    if len(allowed) <= _EXACT:
+        return 0
+    # About twice the pool should pass of so many.
+    return min(_WIDE, 2 * POOL * passages // len(allowed))
 
 
-@lru_cache(maxsize=1)
-def _beside() -> ThreadPoolExecutor:
-    """Threads that wait for a vector index while full text is searched; none begins before it is asked."""
-    return ThreadPoolExecutor(_ASKING, "dense")
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_beside.cache_clear)  # threads do not come along
+def _dense(
+    store: Store, vector: NDArray[np.float32], allowed: Keys | None, nearest: Sequence[tuple[int, float]]
+) -> list[tuple[int, float]]:
+    """The pool out of the ``nearest``, or where too few of these pass, out of all that may."""
+    if allowed is None:
+        return list(nearest)
+    passed = among([key for key, _ in nearest], allowed)
+    if passed.sum() >= POOL:
+        return [nearest[n] for n in np.flatnonzero(passed)[:POOL]]
+    keys, similarities = store.kept.similarities(allowed, vector, restored=store.catalogue.shelf().restored)
+    order = np.argsort(-similarities, kind="stable")[:POOL]
+    return [(int(keys[n]), float(similarities[n])) for n in order]
 
 
 def _fuse(

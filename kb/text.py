@@ -182,6 +182,14 @@ def words(text: str) -> list[Word]:
     return [Word(m.group(), stem(m.group()), m.start(), m.end()) for m in _WORD.finditer(text)]
 
 
+def word_count(text: str) -> int:
+    """How many words a text has as people count them: what stands between spaces, but for lone marks.
+
+    Text that was prepared for machines has a space before every comma.
+    """
+    return sum(any(c.isalnum() for c in word) for word in text.split())
+
+
 def spellings(text: str) -> set[str]:
     """The same words once each, as they are spelled."""
     return set(_WORD.findall(text))

@@ -23,7 +23,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
@@ -214,18 +214,60 @@ class VectorIndex:
                 raise StorageError(f"the vector index in {self._where} was replaced", "ask again")
             return found
 
+    @contextmanager
+    def searched_for(
+        self, vector: NDArray[np.float32], limit: int, *, generation: int
+    ) -> Iterator[Callable[[], list[tuple[int, float]]]]:
+        """Look for the ``nearest`` while something else is done; what is given waits for them.
+
+        Only several collections that are open and up to date are looked through meanwhile. Otherwise it
+        begins when it is waited for: there is little to gain, and everything to be seen to first. Of no
+        keys at all (``limit`` 0) there need not be an index.
+        """
+        if not limit:
+            yield list
+            return
+        begun: list[Future[_Found]] = []
+        with self._lock:
+            if self._is_open_at(generation) and len(self._shards) > 1:
+                begun = self._begin(self._shards, vector, limit)
+                try:
+                    yield lambda: self._ended(begun, vector, limit, generation)
+                finally:
+                    wait(begun)
+        if not begun:
+            yield lambda: self.nearest(vector, limit, generation=generation)
+
+    def _is_open_at(self, generation: int) -> bool:
+        return self._searched and self._generation == generation
+
+    def _ended(
+        self, begun: Sequence[Future[_Found]], vector: NDArray[np.float32], limit: int, generation: int
+    ) -> list[tuple[int, float]]:
+        try:
+            with _chroma_errors(self._where):
+                found = _merged([each.result() for each in begun], limit)
+            if self._identity() == self._opened:
+                return found
+        except StorageError:
+            log.debug("the vector index is searched again", exc_info=True)
+        self.close()
+        return self.nearest(vector, limit, generation=generation)
+
     def _nearest_in(
         self, shards: Sequence[_Shard], vector: NDArray[np.float32], limit: int
     ) -> list[tuple[int, float]]:
+        if len(shards) == 1:
+            return _merged([_asked(shards[0].collection, vector, limit)], limit)
+        return _merged([each.result() for each in self._begin(shards, vector, limit)], limit)
+
+    def _begin(
+        self, shards: Sequence[_Shard], vector: NDArray[np.float32], limit: int
+    ) -> list[Future[_Found]]:
+        """Ask all collections; Chroma does not hold Python's lock meanwhile."""
         # A long list costs more than the search, so that each gives some more than its share of one.
         each = min(limit, _SHORT + 2 * limit // len(shards))
-        # Chroma does not hold Python's lock meanwhile.
-        side_by_side = self._threads.map if len(shards) > 1 else map
-        found = list(side_by_side(lambda shard: _asked(shard.collection, vector, each), shards))
-        # What lies beyond the end of a list that was cut off may lie before the end of another.
-        reach = min((pairs[-1][1] for pairs in found if len(pairs) == each < limit), default=np.inf)
-        near = sorted((distance, int(key)) for pairs in found for key, distance in pairs)[:limit]
-        return [(key, min(1.0, max(-1.0, 1.0 - gap))) for gap, key in near if gap <= reach]
+        return [self._threads.submit(_asked, shard.collection, vector, each) for shard in shards]
 
     def seen(self, generation: int) -> None:
         """Note that this process itself brought the index to ``generation``: no need to reopen."""
@@ -392,11 +434,27 @@ def _shards(client: Client, name: str) -> list[_Shard]:
     return sorted(shards, key=lambda shard: shard.first)
 
 
-def _asked(collection: Collection, vector: NDArray[np.float32], limit: int) -> list[tuple[str, float]]:
-    """The nearest ids of a collection, with their distances."""
+class _Found(NamedTuple):
+    """The nearest ids of a collection with their distances, and whether it may have more of them to give."""
+
+    pairs: list[tuple[str, float]]
+    cut_off: bool
+
+
+def _asked(collection: Collection, vector: NDArray[np.float32], limit: int) -> _Found:
     result = collection.query(query_embeddings=vector[None, :], n_results=limit, include=["distances"])
     distances = result["distances"] or [[]]
-    return list(zip(result["ids"][0], distances[0], strict=True))
+    pairs = list(zip(result["ids"][0], distances[0], strict=True))
+    return _Found(pairs, len(pairs) == limit)
+
+
+def _merged(found: Sequence[_Found], limit: int) -> list[tuple[int, float]]:
+    """The keys that are nearest among all, with their similarities."""
+    # What lies beyond the end of a list that was cut off may lie before the end of another.
+    ends = [each.pairs[-1][1] for each in found if each.cut_off and len(each.pairs) < limit]
+    reach = min(ends, default=np.inf)
+    near = sorted((distance, int(key)) for each in found for key, distance in each.pairs)[:limit]
+    return [(key, min(1.0, max(-1.0, 1.0 - gap))) for gap, key in near if gap <= reach]
 
 
 class ReadOnlyIndex(VectorIndex):
@@ -459,6 +517,9 @@ class LocalIndex(VectorIndex):
             self._current = generation
             self._exact.close()
             return super().nearest(vector, limit, generation=generation)
+
+    def _is_open_at(self, generation: int) -> bool:
+        return super()._is_open_at(generation) and self._current == generation
 
     def _is_current(self) -> bool:
         """Whether it holds all of the catalogue; a writer on this machine is given the time to note it."""

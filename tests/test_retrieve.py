@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kb import vectors
 from kb.errors import StorageError
 from kb.pipeline import KnowledgeBase
 from kb.retrieve import POOL, search, word_weights
@@ -171,30 +175,71 @@ def test_a_text_that_stands_twice_is_shown_once(store: Store) -> None:
         assert [h.rank for h in answer.hits] == [1, 2, 3, 4]
 
 
-def test_both_searches_go_on_side_by_side(library: KnowledgeBase, monkeypatch: pytest.MonkeyPatch) -> None:
-    catalogue, vectors = library.store.catalogue, library.store.vectors
+@pytest.fixture
+def scattered(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Ten passages in five collections of the vector index, which has been searched once."""
+    monkeypatch.setattr("kb.vectors._SHARD", 2)
+    for name in ("a", "b", "c", "d", "e"):
+        _put(store, name, f"The harbour bridge was closed by {name}.", f"Only {name} says harbour so.")
+    find(store, "harbour")
+    return store
+
+
+def test_both_searches_go_on_side_by_side(scattered: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = find(scattered, "harbour bridge")
+    catalogue, match, asked = scattered.catalogue, scattered.catalogue.match, vectors._asked
     both = threading.Barrier(2, timeout=10)  # nobody passes it alone
-    match, nearest = catalogue.match, vectors.nearest
 
-    def waiting(search: Callable[..., list[tuple[int, float]]]) -> Callable[..., list[tuple[int, float]]]:
-        def waits(*args: object, **named: object) -> list[tuple[int, float]]:
+    def together(*args: Any, **named: Any) -> list[tuple[int, float]]:
+        both.wait()
+        return match(*args, **named)
+
+    def of_one(collection: Any, *args: Any) -> Any:
+        if collection.name == vectors.COLLECTION:
             both.wait()
-            return search(*args, **named)
+        return asked(collection, *args)
 
-        return waits
-
-    before = find(library.store, "harbour bridge lorries")
-    monkeypatch.setattr(catalogue, "match", waiting(match))
-    monkeypatch.setattr(vectors, "nearest", waiting(nearest))
-    assert find(library.store, "harbour bridge lorries") == before
+    monkeypatch.setattr(catalogue, "match", together)
+    monkeypatch.setattr(vectors, "_asked", of_one)
+    assert find(scattered, "harbour bridge") == before
 
 
-def test_an_index_that_fails_is_an_error_of_the_search(
-    library: KnowledgeBase, monkeypatch: pytest.MonkeyPatch
+def test_an_index_that_fails_is_searched_again_and_then_an_error(
+    scattered: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*args: object, **named: object) -> list[tuple[int, float]]:
-        raise StorageError("the vector index cannot be read", "build it anew")
+    monkeypatch.setattr(vectors, "_PAUSES", (0.0,))
+    before, asked, failing = find(scattered, "harbour bridge"), vectors._asked, [True]
 
-    monkeypatch.setattr(library.store.vectors, "nearest", fails)
+    def fails(*args: Any) -> Any:
+        if failing and failing.pop():
+            raise StorageError("the vector index cannot be read", "build it anew")
+        return asked(*args)
+
+    monkeypatch.setattr(vectors, "_asked", fails)
+    assert find(scattered, "harbour bridge") == before
+    failing += [True] * 1000
     with pytest.raises(StorageError, match="cannot be read"):
-        find(library.store, "harbour bridge lorries")
+        find(scattered, "harbour bridge")
+    failing.clear()
+    with ThreadPoolExecutor(1) as other:  # which waits for ever if what failed holds something
+        assert other.submit(find, scattered, "harbour bridge").result(timeout=20) == before
+
+
+def test_a_search_that_is_broken_off_leaves_nothing_behind(
+    scattered: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def slowly(*args: Any) -> Any:
+        time.sleep(0.2)
+        asked.append(args)
+        raise StorageError("nobody waits for this", "")
+
+    def interrupted(*args: Any, **named: Any) -> list[tuple[int, float]]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vectors, "_asked", slowly)
+    monkeypatch.setattr(scattered.catalogue, "match", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        find(scattered, "harbour bridge")
+    assert len(asked) == 5  # nothing goes on behind a store that may be closed

@@ -118,7 +118,9 @@ def test_a_wide_filter_finds_the_same_as_scoring_every_passage(
         vector, generation = store.embedder.embed(["Report 12 on harbour"])[0], store.catalogue.generation()
 
         def similarities() -> list[float]:
-            ranked = retrieve._dense(store, vector, generation, allowed)
+            wide = retrieve._wide(store, allowed)
+            with store.vectors.searched_for(vector, wide, generation=generation) as nearest:
+                ranked = retrieve._dense(store, vector, allowed, nearest())
             assert allowed is not None
             assert among([key for key, _ in ranked], allowed).all()
             return [round(similarity, 3) for _, similarity in ranked]

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from kb.text import amounts, content_words, dates, fold, names, normalise, sentence_spans, stem, words
+from kb.text import (
+    amounts,
+    content_words,
+    dates,
+    fold,
+    names,
+    normalise,
+    sentence_spans,
+    stem,
+    word_count,
+    words,
+)
 
 # Text that is made of what sentences trip over, beside any text at all.
 _PIECES = st.sampled_from(
@@ -167,6 +178,11 @@ def test_normal_form(text: str, expected: str) -> None:
 
 
 # --------------------------------------------------------------------------------------------- words
+
+
+def test_lone_marks_are_no_words() -> None:
+    assert word_count("The Queen , on the advice of her minister , appoints \u2013 she does .") == 11
+    assert word_count("It cost $3.5 billion (10%), well-known sources say.") == 8
 
 
 def test_inflections_case_and_accents_are_one_stem() -> None:
