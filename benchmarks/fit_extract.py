@@ -11,9 +11,9 @@ summary, its squares and products. All are fitted and measured in five folds by 
 have an answer and those that have none count equally, and so do the kinds of each, but for near misses,
 which count twice, and joined questions, which count half; the news of TREC are a quarter of all (in the
 order, three times their number). The threshold balances possible questions answered and impossible ones
-refused, on the folds that were left out: of all that do so about as well as the best one, whose place is
-chance, the lowest. Where they are level, an answer is worth more: its quote can be read and judged, while
-who is refused has to search alone.
+refused, on the folds that were left out: of all that do so within one standard error of the best one, whose
+place is chance, the lowest. Where they are level, an answer is worth more: its quote can be read and judged,
+while who is refused has to search alone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ from kb import extract
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-PLATEAU = 0.005  # about the standard error of the balance
 POSSIBLE = ("asked", "reworded", "typed", "compound")
 
 
@@ -77,7 +76,7 @@ def fit_threshold(asked: Sequence[Asked]) -> tuple[float, dict[str, object]]:
     model, weight = extract.load_model(), weights_of(asked)
     possible = np.isin([a.variant for a in asked], POSSIBLE)
     answerable = model.probabilities(summarise(asked, model.order, model.near)[0])[:, 0]
-    threshold = round(best_threshold(answerable, possible, weight), 4)
+    threshold = round(best_threshold(answerable, possible, weight, groups_of(asked)), 4)
     balance = balance_of(answerable >= threshold, possible, weight)
     return threshold, {"questions": len(asked), "threshold": threshold, "balanced": round(balance, 4)}
 
@@ -97,7 +96,7 @@ def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:
         model = fit_model(order, near, summaries[train], possible[train], firsts[train], weight[train])
         right[test] = firsts[test]
         answerable[test], confidence[test] = model.probabilities(summaries[test]).T
-    threshold = best_threshold(answerable, possible, weight)
+    threshold = best_threshold(answerable, possible, weight, groups_of(asked))
     order = fit_order(balanced(asked))
     near = fit_near(asked, order)
     summaries, firsts = summarise(asked, order, near)
@@ -236,11 +235,30 @@ def fit_model(
 PENALTY = 0.03  # small: what is fitted here has to hold for other kinds of questions and texts
 
 
-def best_threshold(probability: Array, possible: Mask, weight: Array) -> float:
-    """The lowest of the thresholds whose balance is within ``PLATEAU`` of the best."""
+def groups_of(asked: Sequence[Asked]) -> NDArray[np.intp]:
+    """A number for the paragraph that each question is about."""
+    return np.unique([a.group for a in asked], return_inverse=True)[1]
+
+
+def best_threshold(probability: Array, possible: Mask, weight: Array, groups: NDArray[np.intp]) -> float:
+    """The lowest of the thresholds whose balance is within one standard error of the best (Breiman,
+    Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3)."""
     grid = np.quantile(probability, np.linspace(0.02, 0.98, 97))
     balances = np.array([balance_of(probability >= threshold, possible, weight) for threshold in grid])
-    return float(grid[balances >= balances.max() - PLATEAU].min())
+    error = error_of(probability >= grid[balances.argmax()], possible, weight, groups)
+    return float(grid[balances >= balances.max() - error].min())
+
+
+def error_of(
+    answered: Mask, possible: Mask, weight: Array, groups: NDArray[np.intp], draws: int = 1000
+) -> float:
+    """The standard error of the balance, over paragraphs drawn with replacement: what is asked about one of
+    them is answered or refused together."""
+    parts = (answered & possible, possible, ~answered & ~possible, ~possible)
+    count = groups.max() + 1
+    drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=draws)
+    yes, asked, no, others = (drawn @ np.bincount(groups, weight * part, count) for part in parts)
+    return float(np.std((yes / asked + no / others) / 2))
 
 
 def balance_of(answered: Mask, possible: Mask, weight: Array) -> float:
