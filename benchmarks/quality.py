@@ -149,11 +149,18 @@ def _tutorial_answer(question: str, pieces: list[tuple[str, str]], collection: A
 
 
 def _best_threshold(sets: Sequence[tuple[list[Row], list[Row]]]) -> float:
-    """The similarity with the best mean balance over some sets of (answers, queries)."""
+    """The similarity with the best mean balance over some sets of (answers, queries).
+
+    A set all of whose questions are answerable has no balance; for such sets alone nothing is refused.
+    """
     parts = []
     for answers, queries in sets:
         similar = np.array([a["similarity"] for a in answers])
-        parts.append((similar, np.array([q["answerable"] for q in queries])))
+        answerable = np.array([q["answerable"] for q in queries])
+        if not answerable.all():
+            parts.append((similar, answerable))
+    if not parts:
+        return -1.0
 
     def balance(threshold: float) -> float:
         return float(sum((s >= threshold)[yes].mean() + (s < threshold)[~yes].mean() for s, yes in parts))
