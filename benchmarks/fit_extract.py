@@ -76,9 +76,15 @@ def fit_threshold(asked: Sequence[Asked]) -> tuple[float, dict[str, object]]:
     model, weight = extract.load_model(), weights_of(asked)
     possible = np.isin([a.variant for a in asked], POSSIBLE)
     answerable = model.probabilities(summarise(asked, model.order, model.near)[0])[:, 0]
-    threshold = round(best_threshold(answerable, possible, weight, groups_of(asked)), 4)
-    balance = balance_of(answerable >= threshold, possible, weight)
-    return threshold, {"questions": len(asked), "threshold": threshold, "balanced": round(balance, 4)}
+    groups = groups_of(asked)
+    threshold = round(best_threshold(answerable, possible, weight, groups), 4)
+    answered = answerable >= threshold
+    return threshold, {
+        "questions": len(asked),
+        "threshold": threshold,
+        "balanced": round(balance_of(answered, possible, weight), 4),
+        "standard_error": round(error_of(answered, possible, weight, groups), 4),
+    }
 
 
 def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:

@@ -59,8 +59,7 @@ _SHARD = 15_000
 to it, and the more has to be looked at for the same recall."""
 _SEARCHED, _SEARCHED_FIRST = 350, 800
 """So many of the nearest are kept in view while a collection is searched; in the first one, which in most
-libraries is the only one, more. At 100,000 passages that finds .99 of the ten nearest; the usual 100 would
-miss one in four."""
+libraries is the only one, more. At 100,000 passages that finds .99 of the ten nearest."""
 _THREADS, _THREADS_SERVED = 8, 64
 """So many collections are asked side by side; of a server, which is waited for, those of many questions."""
 _SHORT = 50
@@ -250,7 +249,7 @@ class VectorIndex:
     ) -> list[tuple[int, float]]:
         try:
             with _chroma_errors(self._where):
-                found = _merged([each.result() for each in begun], limit)
+                found = _merged(_results(begun), limit)
             if self._identity() == self._opened:
                 return found
         except StorageError:
@@ -263,7 +262,7 @@ class VectorIndex:
     ) -> list[tuple[int, float]]:
         if len(shards) == 1:
             return _merged([_asked(shards[0].collection, vector, limit)], limit)
-        return _merged([each.result() for each in self._begin(shards, vector, limit)], limit)
+        return _merged(_results(self._begin(shards, vector, limit)), limit)
 
     def _begin(
         self, shards: Sequence[_Shard], vector: NDArray[np.float32], limit: int
@@ -450,6 +449,12 @@ def _asked(collection: Collection, vector: NDArray[np.float32], limit: int) -> _
     distances = result["distances"] or [[]]
     pairs = list(zip(result["ids"][0], distances[0], strict=True))
     return _Found(pairs, len(pairs) == limit)
+
+
+def _results(begun: Sequence[Future[_Found]]) -> list[_Found]:
+    """What all have found; where one fails none goes on, as the client may be closed next."""
+    wait(begun)
+    return [each.result() for each in begun]
 
 
 def _merged(found: Sequence[_Found], limit: int) -> list[tuple[int, float]]:

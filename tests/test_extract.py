@@ -23,6 +23,7 @@ from kb.extract import (
 )
 from kb.pipeline import KnowledgeBase
 from kb.question import analyse
+from kb.text import word_count
 from kb.types import Answer, Filters, Hit, Passage, Source, Turn
 
 SEEDS = Path(__file__).parent.parent / "seeds"
@@ -59,7 +60,7 @@ def test_every_answer_keeps_its_promises(
     for citation in answer.citations:
         assert starter.document(citation.document_id).text[citation.start : citation.end] == citation.quote
         assert not citation.quote.endswith("?")
-    assert len(answer.text.split()) <= 125
+    assert word_count(answer.text) <= 125
 
 
 def test_the_key_questions_are_answered_from_their_own_answers(answers: dict[str, Answer]) -> None:
@@ -186,6 +187,16 @@ def test_nothing_to_read_is_a_refusal() -> None:
 
     answer = compose(analyse("Who?"), Reading((), (), (), (), 0.0, 0.0), (), (), load_model())
     assert (answer.status, answer.confidence) == ("not_found", 1.0)
+
+
+def test_lone_marks_take_no_room_in_an_answer() -> None:
+    from kb.extract import Reading
+
+    # Twenty words each, and twenty marks: eighty words in four sentences, for a fifth there is no room.
+    texts = [" , ".join(["Town", *(f"{name}{n}" for n in range(19))]) + " ." for name in "abcde"]
+    found = tuple(candidates([hit(text, document_id=text[7:9]) for text in texts]))
+    reading = Reading(found, (2.0, 1.9, 1.8, 1.7, 1.6), ("",) * 5, (0.0,) * 5, 0.9, 0.9)
+    assert [c.text for c in choose(analyse("What is there?"), reading)] == texts[:4]
 
 
 def test_an_answer_from_a_faq_is_the_whole_answer() -> None:

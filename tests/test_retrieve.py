@@ -225,6 +225,32 @@ def test_an_index_that_fails_is_searched_again_and_then_an_error(
         assert other.submit(find, scattered, "harbour bridge").result(timeout=20) == before
 
 
+def test_the_index_is_not_closed_while_a_collection_is_searched(
+    scattered: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, close, searching, cut_off = vectors._asked, scattered.vectors.close, set[int](), []
+
+    def slowly(collection: Any, *args: Any) -> Any:
+        if collection.name == vectors.COLLECTION:
+            raise StorageError("the vector index cannot be read", "build it anew")
+        searching.add(threading.get_ident())
+        time.sleep(0.1)
+        searching.discard(threading.get_ident())
+        return asked(collection, *args)
+
+    def closing() -> None:
+        cut_off.append(len(searching))
+        close()
+
+    monkeypatch.setattr(vectors, "_PAUSES", (0.0,))
+    monkeypatch.setattr(vectors, "_asked", slowly)
+    monkeypatch.setattr(scattered.vectors, "close", closing)
+    with pytest.raises(StorageError, match="cannot be read"):
+        find(scattered, "harbour bridge")
+    assert cut_off
+    assert not any(cut_off)
+
+
 def test_a_search_that_is_broken_off_leaves_nothing_behind(
     scattered: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
