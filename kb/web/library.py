@@ -33,10 +33,8 @@ const look = () => {
   const form = element.querySelector('form');
   if (form) trigger('look', Object.fromEntries(new FormData(form)));
 };
-element.addEventListener('input', (event) => {
-  clearTimeout(waiting);
-  waiting = setTimeout(look, event.target.type === 'search' ? 200 : 0);
-});
+// Two sent at the same moment may arrive in either order: what is chosen quickly goes together.
+element.addEventListener('input', () => { clearTimeout(waiting); waiting = setTimeout(look, 200); });
 element.addEventListener('submit', (event) => { event.preventDefault(); clearTimeout(waiting); look(); });
 """
 
