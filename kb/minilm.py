@@ -43,8 +43,10 @@ WINDOW = 256  # word pieces, these two included
 
 Weights = Mapping[str, NDArray[np.float32]]
 # How matrices become 8-bit numbers: in short blocks with a scale each, or row by row, which is less exact and
-# three times as fast where the processor multiplies such numbers; or not at all.
-Rounding = Literal["blocks", "rows", "none"]
+# two to three times as fast; in narrow rows, of 7 bits, where the processor would cut off larger products; or
+# not at all.
+Rounding = Literal["blocks", "rows", "narrow", "none"]
+_LARGEST = {"rows": 127, "narrow": 63}  # number of a row
 
 
 def word_pieces(texts: Sequence[str]) -> list[list[int]]:
@@ -207,21 +209,31 @@ def read_weights() -> Weights:
 
 @lru_cache(maxsize=8)
 def fast_rounding(cache: Path) -> Rounding:
-    """Rows if this machine multiplies 8-bit numbers with nothing lost, otherwise blocks.
+    """Rows if this machine multiplies 8-bit numbers with nothing lost, otherwise narrow ones.
 
-    Processors without an instruction for it add pairs of products in 16 bits, where large ones are cut off.
-    Whether this one does is tried out.
+    Processors without an instruction for it add pairs of products in 16 bits, where large ones are cut off;
+    2 * 255 * 63 is not. Whether this one does is tried out.
     """
-    session = open_session(cached_model(cache / f"probe-{EXPORT_VERSION}.bin", _probe))
+    for rounding in ("rows", "narrow"):
+        if loses_nothing(cache, rounding):
+            return rounding
+    return "blocks"
+
+
+def loses_nothing(cache: Path, rounding: Literal["rows", "narrow"]) -> bool:
+    """Whether the largest products of a rounding come out right on this machine."""
+    largest = _LARGEST[rounding]
+    file = cache / f"probe-{rounding}-{EXPORT_VERSION}.bin"
+    session = open_session(cached_model(file, lambda: _probe(largest)))
     (sums,) = session.run(None, {"x": np.full((1, 64), 255, np.uint8)})
-    return "rows" if (sums == 64 * 255 * 127).all() else "blocks"
+    return bool((sums == 64 * 255 * largest).all())
 
 
-def _probe() -> onnx.ModelProto:
-    """A product of whole 8-bit matrices."""
+def _probe(largest: int) -> onnx.ModelProto:
+    """A product with a whole 8-bit matrix full of ``largest``."""
     from onnx import TensorProto, helper, numpy_helper
 
-    weight = numpy_helper.from_array(np.full((64, 64), 127, np.int8), "weight")
+    weight = numpy_helper.from_array(np.full((64, 64), largest, np.int8), "weight")
     given = helper.make_tensor_value_info("x", TensorProto.UINT8, ["rows", 64])
     made = helper.make_tensor_value_info("sums", TensorProto.INT32, ["rows", 64])
     product = helper.make_node("MatMulInteger", ["x", "weight"], ["sums"])
@@ -344,7 +356,7 @@ class _Graph:
         bias = np.concatenate([self.weights[f"{name}.bias"] for name in names])
         if self._rounding == "none":
             return self("Add", self("MatMul", x, self.constant(weight.T)), self.constant(bias))
-        if self._rounding == "rows":
+        if self._rounding in _LARGEST:
             if lowest is None:
                 return self._whole_input(x, weight, bias, norm)
             return self._by_rows(x, weight, bias, lowest)
@@ -370,7 +382,7 @@ class _Graph:
             spread = np.abs(self.weights[f"{norm}.bias"]) + 3 * np.abs(self.weights[f"{norm}.weight"])
             spread /= np.exp(np.log(spread).mean())
             x, weight = self("Mul", x, self.constant(1 / spread)), weight * spread
-        numbers, scales = in_rows(weight)
+        numbers, scales = in_rows(weight, _LARGEST[self._rounding])
         none = np.zeros(len(scales), np.int8)
         constants = [self.constant(c) for c in (np.ascontiguousarray(numbers.T), scales, none, bias)]
         return self("DynamicQuantizeMatMul", x, *constants, domain=_CONTRIB)
@@ -380,7 +392,7 @@ class _Graph:
 
         A row of the input, none of which is below ``lowest`` (negative), becomes 0...255.
         """
-        numbers, scales = in_rows(weight)
+        numbers, scales = in_rows(weight, _LARGEST[self._rounding])
         up = np.array(-lowest, np.float32)
         largest = self("ReduceMax", x, self.constant(np.array([-1])), keepdims=1)
         room = self("Add", largest, self.constant(up))
@@ -423,21 +435,21 @@ _CONTRIB = "com.microsoft"  # the operations that ONNX Runtime adds to ONNX
 _GELU_LOWEST = -0.17
 
 
-def in_rows(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Each row in 8-bit numbers, and its scale: the one that changes the row least."""
+def in_rows(table: NDArray[np.float32], largest: int = 127) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Each row in numbers up to ``largest``, and its scale: the one that changes the row least."""
     best = np.full(len(table), np.inf)
     scales = np.ones(len(table), np.float32)
-    largest = np.maximum(np.abs(table).max(axis=1), 1e-12)
+    reach = np.maximum(np.abs(table).max(axis=1), 1e-12)
     for share in np.linspace(0.6, 1.0, 17):
-        tried = (largest * share / 127).astype(np.float32)
-        error = np.square(_in_rows(table, tried) * tried[:, None] - table).sum(axis=1)
+        tried = (reach * share / largest).astype(np.float32)
+        error = np.square(_in_rows(table, tried, largest) * tried[:, None] - table).sum(axis=1)
         scales[error < best] = tried[error < best]
         best = np.minimum(best, error)
-    return _in_rows(table, scales).astype(np.int8), scales
+    return _in_rows(table, scales, largest).astype(np.int8), scales
 
 
-def _in_rows(table: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(np.clip(np.rint(table / scales[:, None]), -127, 127))
+def _in_rows(table: NDArray[np.float32], scales: NDArray[np.float32], largest: int) -> NDArray[np.float32]:
+    return np.asarray(np.clip(np.rint(table / scales[:, None]), -largest, largest))
 
 
 def in_blocks(table: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -55,7 +55,7 @@ def minilm() -> MiniLM:
 
 
 def cached(folder: Path) -> Path:
-    return embed.cached_file(folder, packaged.fast_rounding(folder))
+    return embed.cached_file(folder, embed.embedding_rounding(folder))
 
 
 @pytest.fixture(scope="session")
@@ -178,7 +178,7 @@ assert not {"torch", "transformers"} & set(sys.modules)
     printed = [process.communicate(timeout=110)[0].strip() for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert printed == [minilm.embed(["Who pays?"]).tobytes().hex()] * 2
-    probe = f"probe-{packaged.EXPORT_VERSION}.bin"
+    probe = f"probe-rows-{packaged.EXPORT_VERSION}.bin"
     assert {file.name for file in cache.iterdir()} == {cached(cache).name, probe}
 
 

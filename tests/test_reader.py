@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_the_same_page_has_the_same_marks_whatever_is_read_beside_it(read: Reade
 # -------------------------------------------------------------------------------------------- its weights
 
 
-@pytest.mark.parametrize("rounding", ["blocks", "rows"])
+@pytest.mark.parametrize("rounding", ["blocks", "rows", "narrow"])
 def test_eight_bits_change_little(rounding: minilm.Rounding) -> None:
     weights = read_weights(SHIPPED.read_bytes())
     rounded, exact = (
@@ -125,13 +126,25 @@ def test_eight_bits_change_little(rounding: minilm.Rounding) -> None:
         assert (change.max() < 1.0, change.mean() < 0.2) == (True, True)
 
 
-def test_a_machine_that_loses_nothing_reads_in_whole_rows(tmp_path: Path) -> None:
-    model = minilm.cached_model(tmp_path / "probe", minilm._probe)
+@pytest.mark.parametrize(("rounding", "largest"), [("rows", 127), ("narrow", 63)])
+def test_a_machine_reads_in_the_widest_rows_that_lose_nothing(
+    rounding: Literal["rows", "narrow"], largest: int, tmp_path: Path
+) -> None:
     random = np.random.default_rng(1)
     x = random.integers(0, 256, (3, 64)).astype(np.uint8)
-    (sums,) = minilm.open_session(model).run(None, {"x": x})
-    exact = bool((sums == x.astype(int).sum(axis=1, keepdims=True) * 127).all())
-    assert (minilm.fast_rounding(tmp_path) == "rows") or not exact
+    (sums,) = minilm.open_session(minilm._probe(largest).SerializeToString()).run(None, {"x": x})
+    exact = bool((sums == x.astype(int).sum(axis=1, keepdims=True) * largest).all())
+    assert exact or not minilm.loses_nothing(tmp_path, rounding)
+    chosen = minilm.fast_rounding(tmp_path)
+    assert minilm.loses_nothing(tmp_path, rounding) or chosen != rounding
+    if rounding == "rows" and minilm.loses_nothing(tmp_path, rounding):
+        assert chosen == "rows"
+
+
+def test_narrow_rows_are_cut_off_nowhere() -> None:
+    """A pair of products fits in 16 bits, which is all that older processors have for it."""
+    numbers, _ = minilm.in_rows(np.random.default_rng(3).normal(size=(50, 384)).astype(np.float32), 63)
+    assert 2 * 255 * int(np.abs(numbers.astype(int)).max()) < 2**15
 
 
 def test_rows_are_rounded_to_what_is_nearest() -> None:
