@@ -18,6 +18,9 @@ small or large) in several variants:
     altered    with a name, number or word changed for another one, a word turned into its opposite, or a
                "not" put in; nothing is right
 
+Beside each question about a paragraph of Wikipedia, a near miss about that paragraph is asked, and another
+of the questions that were written about it (``benchmarks/written.py``: "near", and one of the other kinds).
+
 Only questions that the reader was not trained on are asked (``exercises.held_out``), and twice as many about
 paragraphs of Wikipedia as about others.
 """
@@ -26,7 +29,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import hashlib
 import json
 import multiprocessing
 import os
@@ -44,8 +46,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.altered import Thesaurus, negated, swaps_for
-from benchmarks.exercises import held_out, strangers
+from benchmarks.exercises import group_of, held_out, strangers
 from benchmarks.reworded import reworded
+from benchmarks.written import Written
+from benchmarks.written import read as read_written
 from ingest.split import split
 from kb import extract
 from kb.embed import remembering as remembering_vectors
@@ -104,7 +108,9 @@ class Base:
     questions: int
 
 
-def ask_base(by_context: dict[str, list[Row]], alter: Alterations, base: Base) -> Iterator[Asked]:
+def ask_base(
+    by_context: dict[str, list[Row]], written: dict[str, list[Written]], alter: Alterations, base: Base
+) -> Iterator[Asked]:
     """Put questions that the reader was not trained on to a knowledge base with some of their paragraphs."""
     rng = random.Random(f"{SEED} {base.size} {base.n}")
     contexts = sorted(by_context)
@@ -126,6 +132,10 @@ def ask_base(by_context: dict[str, list[Row]], alter: Alterations, base: Base) -
             others = [(f"d{j}", other) for j, other in (chosen * 2)[n + 1 : n + 1 + rng.randint(1, 2)]]
             asker = Asker(store, remembering(senses), alter, rng)
             yield from asker.ask((f"d{i}", part[i], row), others)
+            about = written.get(part[i], [])
+            for kinds in (("near",), ("searched", "open", "untold", "plain")):
+                if some := [one for one in about if one.kind in kinds]:
+                    yield from asker.ask_written(f"d{i}", part[i], rng.choice(some))
 
 
 def senses_of(store: Store, cache: Path) -> extract.Senses:
@@ -204,20 +214,31 @@ class Asker:
             ),
         )
         for variant, asked_text, gold in variants:
-            if asked_text is None:
-                continue
-            question = analyse(asked_text)
-            hits, weights = search(self.store, question.search_text, question.words, limit=extract.READ + 15)
-            if variant.endswith("removed"):
-                hits = [h for h in hits if h.passage.document_id not in gold]
-                gold = {}
-            found = extract.candidates(extract.worth_reading(_ranked(hits[: extract.READ])))
-            if found:
-                right = [any(a in c.text for a in gold.get(c.hit.passage.document_id, ())) for c in found]
-                looked = look(question, weights, found, self.senses)
-                yield Asked(
-                    "squadshifts", group, variant, question, weights, tuple(found), *looked, np.array(right)
-                )
+            if asked_text is not None:
+                yield from self._ask(group, variant, asked_text, gold)
+
+    def ask_written(self, own_id: str, context: str, written: Written) -> Iterator[Asked]:
+        """Ask a question that was written about a paragraph."""
+        gold = {normalise(context[a:b]) for a, b in written.answers}
+        yield from self._ask(group_of(context), written.kind, written.question, {own_id: gold})
+
+    def _ask(self, group: str, variant: str, text: str, gold: dict[str, set[str]]) -> Iterator[Asked]:
+        """One question; ``gold`` holds for documents the words, or the sentences, that answer it."""
+        question = analyse(text)
+        hits, weights = search(self.store, question.search_text, question.words, limit=extract.READ + 15)
+        if variant.endswith("removed"):
+            hits = [h for h in hits if h.passage.document_id not in gold]
+            gold = {}
+        found = extract.candidates(extract.worth_reading(_ranked(hits[: extract.READ])))
+        if found:
+            right = [
+                any(a in c.text or c.text in a for a in gold.get(c.hit.passage.document_id, ()))
+                for c in found
+            ]
+            looked = look(question, weights, found, self.senses)
+            yield Asked(
+                "squadshifts", group, variant, question, weights, tuple(found), *looked, np.array(right)
+            )
 
 
 def look(
@@ -232,10 +253,6 @@ def look(
     first = found[int(extract.reordered(order, looked, near, model.near).argmax())]
     judged, differs = extract.borne_out(question, first, senses.judge), extract.differs(question, first)
     return rows, looked, near, judged, differs
-
-
-def group_of(context: str) -> str:
-    return hashlib.sha256(context.encode()).hexdigest()
 
 
 def _answers(row: Row) -> set[str]:
@@ -310,9 +327,9 @@ def _list_of_base(squadshifts: Path, base: Base) -> list[Asked]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(squadshifts: Path) -> tuple[dict[str, list[Row]], Alterations]:
+def _loaded(squadshifts: Path) -> tuple[dict[str, list[Row]], dict[str, list[Written]], Alterations]:
     by_context = read(squadshifts)
-    return by_context, Alterations(by_context)
+    return by_context, read_written(list(by_context)), Alterations(by_context)
 
 
 def _list_of_sentences(trec: Path) -> list[Asked]:

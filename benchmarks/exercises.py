@@ -53,6 +53,11 @@ class Exercise:
     exact: bool = True
 
 
+def group_of(context: str) -> str:
+    """The group of the questions about a paragraph."""
+    return hashlib.sha256(context.encode()).hexdigest()
+
+
 def held_out(group: str) -> str:
     """What the questions of a group (a paragraph) are for: "train", "fit" what comes after, or "test"."""
     place = int(hashlib.sha256(group.encode()).hexdigest(), 16) % 100
@@ -66,7 +71,7 @@ class Exercises:
     """Draws a fresh set of exercises from the same questions for every epoch."""
 
     def __init__(self, by_context: Mapping[str, Sequence[Row]], alike: Mapping[str, Sequence[str]]) -> None:
-        """``alike`` holds for each question (by its ``id``) the paragraphs that retrieval ranks highest."""
+        """``alike`` holds for questions the paragraphs that retrieval ranks highest."""
         self._alike = alike
         self.thesaurus = Thesaurus.of(by_context)
         self._names = strangers(by_context)
@@ -79,7 +84,7 @@ class Exercises:
         and product reviews) three in five.
         """
         for context, row in self._rows:
-            group = hashlib.sha256(context.encode()).hexdigest()
+            group = group_of(context)
             if held_out(group) != part:
                 continue
             for _ in range(2 if row["domain"] == WIKIPEDIA else int(rng.random() < 0.6)):
@@ -150,7 +155,7 @@ class Exercises:
         said = {context[s:e].lower() for s, e in answers}
         others = [
             text
-            for text in self._alike.get(str(row["id"]), ())
+            for text in self._alike.get(question, ())
             if text != context and not any(a in text.lower() for a in said)
         ]
         if not others:
@@ -246,7 +251,7 @@ class Exercises:
         self, question: str, context: str, row: Row, answers: Sequence[Span], rng: random.Random
     ) -> Exercise | None:
         other_context, other = rng.choice(self._rows)
-        if held_out(hashlib.sha256(other_context.encode()).hexdigest()) == "test":
+        if held_out(group_of(other_context)) == "test":
             return None
         parts = [question.rstrip("?"), str(other["question"]).strip().rstrip("?")]
         rng.shuffle(parts)

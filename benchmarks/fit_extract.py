@@ -38,7 +38,7 @@ from kb import extract
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-POSSIBLE = ("asked", "reworded", "typed", "compound")
+POSSIBLE = ("asked", "reworded", "typed", "compound", "searched", "open", "plain")
 
 
 def main() -> None:
@@ -119,10 +119,7 @@ def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:
         "balanced": round(balance, 4),
         "right_first_trec": _mean(right[(variant == "asked") & news]),
         **{f"answered_{v}": _mean(answered[variant == v]) for v in POSSIBLE},
-        **{
-            f"refused_{v}": _mean(~answered[variant == v])
-            for v in ("removed", "reworded_removed", "typed_removed", "compound_removed", "altered")
-        },
+        **{f"refused_{v}": _mean(~answered[variant == v]) for v in sorted(set(variant[~possible]))},
         "right_of_answered": round(float(np.average(right[answered], weights=weight[answered])), 4),
         "calibration_error": round(calibration_error(confidence, right, weight), 4),
     }
@@ -141,7 +138,7 @@ def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:
     return fitted, figures
 
 
-SHARES = {"compound": 0.5, "compound_removed": 0.5, "altered": 2.0}  # of kinds of questions; 1 for others
+SHARES = {"compound": 0.5, "compound_removed": 0.5, "near": 2.0}  # of kinds of questions; 1 for others
 NEWS = 0.25  # TREC has few questions that the reader was not trained on
 
 

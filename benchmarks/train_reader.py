@@ -1,16 +1,17 @@
 """Train the reader and the judge (``kb/reader.py``), which are two heads on one encoder.
 
     python -m benchmarks.train_reader SQUADSHIFTS.jsonl.gz TREC.jsonl.gz OUT_FOLDER [--epochs 3] [--write]
-        [--start kb/reader.safetensors] [--pairs PAIRS.jsonl.gz ...] [--rate 1e-4]
+        [--start kb/reader.safetensors] [--written] [--pairs PAIRS.jsonl.gz ...] [--rate 1e-4]
 
 It starts from the packaged MiniLM weights, or with ``--start`` from a reader. What is read is drawn anew for
-every epoch (``benchmarks/exercises.py``); with ``--pairs`` (labelled claims) claims are judged as well
+every epoch (``benchmarks/exercises.py``), with ``--written`` also questions written for this
+(``benchmarks/written.py``); with ``--pairs`` (labelled claims) claims are judged as well
 (``benchmarks/judgements.py``). The embedding tables stay as they are, so that only the encoder layers have to
 be shipped. The loss of reading is that of extractive reading with an answer "not here" (Devlin et al., NAACL
 2019), summed over all the places that are right (Clark and Gardner, ACL 2018); that of judging is the cross
 entropy of three verdicts. A twentieth of the paragraphs is kept for the figures, three twentieths for fitting
 what comes after (``benchmarks/fit_extract.py``). Resumable: a checkpoint is written every 200 steps. Two
-cores with bfloat16 read some 5,000 word pieces a second, one some 2,700.
+cores with bfloat16 read some 5,000 word pieces a second, one some 2,700, two without it some 1,600.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ import torch
 from sklearn.metrics import roc_auc_score
 from transformers import BertModel
 
+from benchmarks import written
 from benchmarks.asked import SEED, Row, fill, pairs_by_question
 from benchmarks.asked import read as read_squadshifts
-from benchmarks.exercises import Exercise, Exercises, of_sentences
+from benchmarks.exercises import WIKIPEDIA, Exercise, Exercises, of_sentences
 from benchmarks.judgements import Judgement, Judgements, of_pairs
+from benchmarks.written import Written
 from kb import minilm, reader
 from kb.question import analyse
 from kb.retrieve import search
@@ -90,7 +93,7 @@ class Network(torch.nn.Module):
             return torch.tensor(np.stack([np.pad(row, (0, length - len(row))) for row in rows]))
 
         ids, segments = padded([e.pieces.ids for e in batch]), padded([e.pieces.segments for e in batch])
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=torch.cpu._is_avx512_bf16_supported()):
             states = self.encoder(
                 input_ids=ids, token_type_ids=segments, attention_mask=(ids != 0).long()
             ).last_hidden_state.float()
@@ -112,13 +115,15 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--pairs", type=Path, nargs="*", default=(), help="labelled claims with evidence")
     parser.add_argument("--reading", type=float, default=1.0, help="share of the reading exercises used")
+    parser.add_argument("--written", action="store_true", help="use the questions of benchmarks/written.tsv")
     parser.add_argument("--rate", type=float, default=1e-4, help="the highest learning rate")
     parser.add_argument("--steps", type=int, help="stop after so many steps of the whole schedule")
     parser.add_argument("--write", action="store_true", help="write the file in kb/")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     by_context = read_squadshifts(args.squadshifts)
-    alike = look_alikes(by_context, args.out) if args.reading else {}
+    questions = written.read(list(by_context)) if args.written else {}
+    alike = look_alikes(by_context, questions, args.out) if args.reading else {}
     exercises, pairs = Exercises(by_context, alike), pairs_by_question(args.trec)
     judgements = Judgements(by_context, exercises.thesaurus)
 
@@ -127,6 +132,7 @@ def main() -> None:
         drawn = [*exercises.draw(part, rng), *of_sentences(pairs, part, rng)] if args.reading else []
         if part == "train":
             drawn = rng.sample(drawn, round(args.reading * len(drawn)))
+        drawn += written.draw(questions, alike, part, rng)
         made = [made for one in drawn if (made := example(one)) is not None]
         if args.pairs:
             judged = [*of_pairs(args.pairs, part, rng), *judgements.draw(part, rng)]
@@ -152,9 +158,11 @@ def main() -> None:
         weights = {
             name.removeprefix("encoder."): parameter.detach().numpy()
             for name, parameter in network.named_parameters()
-            if ".embeddings." not in f".{name}"
+            if ".embeddings." not in f".{name}" and (args.pairs or not name.startswith("judge."))
         }
-        files = (args.squadshifts, args.trec, *args.pairs, *([args.start] if args.start else []))
+        files = [args.squadshifts, args.trec, *args.pairs]
+        files += [args.start] if args.start else []
+        files += [written.FILE] if args.written else []
         about = {
             "data": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
             "seed": SEED,
@@ -166,21 +174,26 @@ def main() -> None:
         reader.write_weights(Path(reader.__file__).with_name(name), weights, about)
 
 
-def look_alikes(by_context: Mapping[str, Sequence[Row]], out: Path) -> dict[str, list[str]]:
-    """For each question, by ``id``, the paragraphs that our own retrieval ranks highest; kept in ``out``."""
+def look_alikes(
+    by_context: Mapping[str, Sequence[Row]], questions: Mapping[str, Sequence[Written]], out: Path
+) -> dict[str, list[str]]:
+    """For each question about Wikipedia, by its text, the paragraphs that our own retrieval ranks highest;
+    kept in ``out``."""
     kept = out / "alike.pickle"
     if kept.exists():
         found: dict[str, list[str]] = pickle.loads(kept.read_bytes())
         return found
     contexts = sorted(by_context)
+    about_wikipedia = [r for rows in by_context.values() for r in rows if r["domain"] == WIKIPEDIA]
+    asked = [str(row["question"]).strip() for row in about_wikipedia]
+    asked += [one.question for several in questions.values() for one in several if one.answers]
     with Store.open(out / "kb", load_settings(), create=True) as store:
         fill(store, contexts)
         found = {}
-        for rows in by_context.values():
-            for row in rows:
-                question = analyse(str(row["question"]).strip())
-                hits, _ = search(store, question.search_text, question.words, limit=12)
-                found[str(row["id"])] = [contexts[int(h.passage.document_id[1:])] for h in hits]
+        for text in dict.fromkeys(asked):
+            question = analyse(text)
+            hits, _ = search(store, question.search_text, question.words, limit=12)
+            found[text] = [contexts[int(h.passage.document_id[1:])] for h in hits]
     kept.write_bytes(pickle.dumps(found))
     return found
 
@@ -266,6 +279,9 @@ def train(network: Network, steps: Sequence[list[Example]], out: Path, last: int
     return network.eval()
 
 
+_WITH_BOTH = ("asked", "news", "searched", "open")  # exercises some of which have an answer and others none
+
+
 @torch.no_grad()
 def measure(network: Network, examples: Sequence[Example]) -> dict[str, object]:
     """On paragraphs that were not trained on, how often the answer is found where there is one, how well
@@ -287,7 +303,7 @@ def measure(network: Network, examples: Sequence[Example]) -> dict[str, object]:
         figures["found"] = round(float(np.mean([found[id(e)] for e in answered])), 3)
     for kind in sorted({e.exercise.kind for e in read}):
         part = [e for e in read if e.exercise.kind == kind]
-        part += [] if kind in ("asked", "news") else answered
+        part += [] if kind in _WITH_BOTH else answered
         labels = [isinstance(e.exercise, Exercise) and bool(e.exercise.answers) for e in part]
         if len(set(labels)) == 2:
             figures[f"auc {kind}"] = round(float(roc_auc_score(labels, [scores[id(e)] for e in part])), 3)

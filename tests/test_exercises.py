@@ -96,7 +96,7 @@ def drawn(thesaurus: Thesaurus, monkeypatch: pytest.MonkeyPatch, rounds: int = 4
         {"id": str(n), "domain": "new_wiki", "question": q, "answers": [{"text": a, "start": RIVER.index(a)}]}
         for n, (q, a) in enumerate(QUESTIONS)
     ]
-    exercises = Exercises({RIVER: rows}, {str(n): [RIVER, apples] for n in range(len(rows))})
+    exercises = Exercises({RIVER: rows}, {question: [RIVER, apples] for question, _ in QUESTIONS})
     rng = random.Random(1)
     return [e for _ in range(rounds) for part in ("train", "fit", "test") for e in exercises.draw(part, rng)]
 
