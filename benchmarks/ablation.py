@@ -61,7 +61,7 @@ STAGES = {
     "reader": extract.FEATURES,
     "closer": extract.FEATURES,
 }
-CLOSER = ("near", "borne_out")  # what only a closer look at the best sentences shows
+CLOSER = ("near", "borne_out", "differs")  # what only a closer look at the best sentences shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,9 @@ def fitted(name: str, columns: Sequence[str], asked: Sequence[Asked]) -> Stage:
 
 
 def _summary(asked: Asked, scores: Array, stage: str) -> Array:
-    missing = {"reader": CLOSER, "closer": ()}.get(stage, ("reader", *CLOSER))
+    missing = [f"first_{name}" for name in extract.FEATURES if name not in STAGES[stage]]
+    missing += [] if "reader" in STAGES[stage] else ["reader", "second"]
+    missing += [] if stage == "closer" else CLOSER
     return summary_of(asked, scores) * ~np.isin(extract.SUMMARY, missing)
 
 

@@ -32,7 +32,7 @@ from sklearn.model_selection import GroupKFold
 from benchmarks.altered import Thesaurus
 from benchmarks.asked import SEED
 from benchmarks.asked import read as read_squadshifts
-from benchmarks.exercises import WIKIPEDIA, held_out
+from benchmarks.exercises import WIKIPEDIA, group_of, held_out
 from benchmarks.judgements import Judgement, Judgements, of_pairs
 from benchmarks.perturb import reword
 from kb import verify, weigh
@@ -118,7 +118,7 @@ def drawn(squadshifts: Path, pairs: Sequence[Path], count: int) -> list[Judgemen
 def rewordings(by_context: Mapping[str, Sequence[Any]], rng: random.Random) -> Iterator[Judgement]:
     """Sentences of Wikipedia in other words that mean the same, each over its paragraph."""
     for context, rows in by_context.items():
-        group = hashlib.sha256(context.encode()).hexdigest()
+        group = group_of(context)
         if held_out(group) == "fit" and rows[0]["domain"] == WIKIPEDIA:
             for start, end in sentence_spans(context):
                 said = reword(context[start:end], rng)

@@ -18,7 +18,6 @@ away.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import random
 import re
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.altered import Swap, Thesaurus, swaps_for
-from benchmarks.exercises import WIKIPEDIA, held_out, strangers, stretch
+from benchmarks.exercises import WIKIPEDIA, group_of, held_out, strangers, stretch
 from benchmarks.reworded import with_synonyms
 from kb.question import stated
 from kb.reader import Page
@@ -79,7 +78,7 @@ class Judgements:
     def draw(self, part: str, rng: random.Random) -> Iterator[Judgement]:
         """Some dozen for every paragraph of Wikipedia; nobody checks what a review says of a kettle."""
         for context, rows in self._by_context.items():
-            group = hashlib.sha256(context.encode()).hexdigest()
+            group = group_of(context)
             if held_out(group) != part or rows[0]["domain"] != WIKIPEDIA:
                 continue
             spans = [s for s in sentence_spans(context) if 40 <= s[1] - s[0] <= 320]

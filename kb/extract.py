@@ -342,8 +342,9 @@ def _kind(question: Question, c: Candidate) -> tuple[float, float]:
 
 # ----------------------------------------------------------------------------------------- models
 
-SUMMARY = ("order", "reader", "covered", "words", "library", "near", "borne_out", "differs")
-TERMS = (*SUMMARY, *(f"{one}*{other}" for one, other in combinations_with_replacement(SUMMARY, 2)))
+TOGETHER = ("order", "reader", "covered", "words", "library", "near", "borne_out", "differs")
+SUMMARY = (*TOGETHER, "second", *(f"first_{name}" for name in FEATURES))
+TERMS = (*SUMMARY, *(f"{one}*{other}" for one, other in combinations_with_replacement(TOGETHER, 2)))
 
 
 LOOKED_AT = 4  # of the candidates, for nearness of meaning, which takes too long to ask of all
@@ -414,19 +415,23 @@ def summarise(
     the best hits hold together (one in several parts is answered by several of them); what these have to
     be seen against: the length of the question, and the size of the library, since in a large one something
     always looks a little like an answer; how near in meaning the nearest of the best sentences is; what the
-    judge says of the first; and whether the question differs from it.
+    judge says of the first; and whether the question differs from it. Beside these, what the reader says of
+    the sentence that it trusts second most, and the features of the first.
     """
+    trusted = np.sort(rows[:, FEATURES.index("reader")])[::-1]
     together = frozenset().union(*(_hit_stems(hit) for hit in hits[:5]))
     return np.array(
         [
             order.max(),
-            rows[:, FEATURES.index("reader")].max(),
+            trusted[0],
             weights.coverage(together),
             math.log1p(len(weights.rarity)),
             math.log1p(weights.passages),
             near.max(),
             judged,
             differing,
+            trusted[:2][-1],
+            *rows[order.argmax()],
         ]
     )
 
@@ -443,13 +448,13 @@ def _hit_stems(hit: Hit) -> frozenset[str]:
 
 
 def terms(scaled: Matrix) -> Matrix:
-    """Scaled summaries with their squares and products, shape (..., len(TERMS)).
+    """Scaled summaries, with the squares and products of what is weighed ``TOGETHER``; (..., len(TERMS)).
 
     What the reader says means less of a long question (several passages answer it together) than of a short
     one, and a large library asks for more: hence products. Beyond three deviations nothing was seen.
     """
     z = np.clip(scaled, -3.0, 3.0)
-    pairs = [z[..., i] * z[..., j] for i, j in combinations_with_replacement(range(z.shape[-1]), 2)]
+    pairs = [z[..., i] * z[..., j] for i, j in combinations_with_replacement(range(len(TOGETHER)), 2)]
     return np.concatenate([z, np.stack(pairs, axis=-1)], axis=-1)
 
 
