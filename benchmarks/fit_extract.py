@@ -8,8 +8,8 @@
 the best of them anew by how near in meaning they are. *answerable* says how likely the question is answered
 in the knowledge base at all, *right* how likely the best candidate is right: logistic regressions over a
 summary, its squares and products. All are fitted and measured in five folds by paragraph. Questions that
-have an answer and those that have none count equally, and so do the kinds of each, but for near misses,
-which count twice, and joined questions, which count half; the news of TREC are a quarter of all (in the
+have an answer and those that have none count equally, and so do the kinds of each, but for near misses and
+for joined questions that have an answer, the only ones that ask for more than one thing: these count twice; the news of TREC are a quarter of all (in the
 order, three times their number). The threshold balances possible questions answered and impossible ones
 refused, on the folds that were left out: of all that do so within one standard error of the best one, whose
 place is chance, the lowest. Where they are level, an answer is worth more: its quote can be read and judged,
@@ -138,7 +138,7 @@ def fit(asked: Sequence[Asked]) -> tuple[dict[str, object], dict[str, object]]:
     return fitted, figures
 
 
-SHARES = {"compound": 0.5, "compound_removed": 0.5, "near": 2.0}  # of kinds of questions; 1 for others
+SHARES = {"compound": 2.0, "near": 2.0}  # of kinds of questions; 1 for others
 NEWS = 0.25  # TREC has few questions that the reader was not trained on
 
 
