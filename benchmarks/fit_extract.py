@@ -4,16 +4,16 @@
     python -m benchmarks.fit_extract ASKED.pkl [--write]
     python -m benchmarks.fit_extract ASKED.pkl --threshold-only [--write]       # of the models as shipped
 
-*order* ranks all candidates by their features: a softmax over the candidates of a question; *near* ranks
-the best of them anew by how near in meaning they are. *answerable* says how likely the question is answered
-in the knowledge base at all, *right* how likely the best candidate is right: logistic regressions over a
-summary, its squares and products. All are fitted and measured in five folds by paragraph. Questions that
-have an answer and those that have none count equally, and so do the kinds of each, but for near misses and
-for joined questions that have an answer, the only ones that ask for more than one thing: these count twice; the news of TREC are a quarter of all (in the
-order, three times their number). The threshold balances possible questions answered and impossible ones
-refused, on the folds that were left out: of all that do so within one standard error of the best one, whose
-place is chance, the lowest. Where they are level, an answer is worth more: its quote can be read and judged,
-while who is refused has to search alone.
+*order* ranks all candidates by their features: a softmax over the candidates of a question; *near* ranks the
+best of them anew by how near in meaning they are. *answerable* says how likely the question is answered in
+the knowledge base at all, *right* how likely the best candidate is right: logistic regressions over a
+summary, its squares and products. All are fitted and measured in five folds by paragraph. Questions that have
+an answer and those that have none count equally, and so do the kinds of each, but for near misses and for
+joined questions that have an answer, the only ones that ask for more than one thing: these count twice; the
+news of TREC are a quarter of all (in the order, three times their number). The threshold balances possible
+questions answered and impossible ones refused, on the folds that were left out: of all that do so within one
+standard error of the best one, whose place is chance, the lowest. Where they are level, an answer is worth
+more: its quote can be read and judged, while who is refused has to search alone.
 """
 
 from __future__ import annotations
