@@ -338,8 +338,10 @@ def test_hostile_strings_in_answers_and_questions_are_text(hostile: str, visit: 
 
 def test_hostile_strings_in_the_library_are_text(hostile: str, visit: Open) -> None:
     page = visit(hostile)
-    page.locator(".shelf .open-document").first.wait_for()
+    first = page.locator(".shelf .open-document").first
+    newest = first.inner_text()
     page.get_by_label("Order", exact=True).select_option("oldest")
+    expect(first).not_to_have_text(newest)  # to turn a page before would be undone by the new order
     seen: set[str] = set()
     while True:
         seen |= {squeezed(title) for title in titles(page)}
@@ -350,12 +352,6 @@ def test_hostile_strings_in_the_library_are_text(hostile: str, visit: Open) -> N
         before = page.locator(".pager span").inner_text()
         following.click()
         expect(page.locator(".pager span")).not_to_have_text(before)
-    # Back to the front: the first page may have been read before the order took effect.
-    while (earlier := page.get_by_role("button", name="Previous")).is_enabled():
-        before = page.locator(".pager span").inner_text()
-        earlier.click()
-        expect(page.locator(".pager span")).not_to_have_text(before)
-        seen |= {squeezed(title) for title in titles(page)}
     assert {squeezed(string) for string in HOSTILE} <= seen
     rare = "<svg><use href=https://evil.example/x.svg#a></svg>"
     page.get_by_role("searchbox", name="Find").fill(rare)
