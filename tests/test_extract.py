@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from kb.extract import (
+    FEATURES,
     READ_CHARACTERS,
+    SUMMARY,
     borne_out,
     candidates,
     choose,
@@ -19,10 +21,12 @@ from kb.extract import (
     load_model,
     nearness,
     reordered,
+    summarise,
     worth_reading,
 )
 from kb.pipeline import KnowledgeBase
 from kb.question import analyse
+from kb.retrieve import Weights
 from kb.text import word_count
 from kb.types import Answer, Filters, Hit, Passage, Source, Turn
 
@@ -308,6 +312,28 @@ def test_the_nearest_in_meaning_of_the_best_sentences_moves_up() -> None:
     moved = reordered(order, best, np.array([0.2, 0.6]), weight=2.0)
     assert moved.tolist() == pytest.approx([1.0, 2.6, 3.3, -5.0])
     assert reordered(order, best, np.array([0.2, 0.6]), weight=0.0).tolist() == order.tolist()
+
+
+@pytest.mark.parametrize(
+    ("trust", "second"), [((2.0, 5.0, 3.0), 3.0), ((2.0,), 2.0)], ids=["several", "only one"]
+)
+def test_what_decides_sees_the_best_sentence_and_the_second_choice(
+    trust: tuple[float, ...], second: float
+) -> None:
+    rows = np.zeros((len(trust), len(FEATURES)))
+    rows[:, FEATURES.index("reader")] = trust
+    rows[:, FEATURES.index("length")] = np.arange(len(trust))
+    order = np.arange(len(trust), dtype=float)  # the last is put first
+    hit = Hit(Passage("a", 0, 0, 9, "A lighter"), Source("A"), 1.0, 1)
+    weights = Weights({"lighter": 1.0, "ferri": 3.0}, passages=99)
+    summary = summarise(weights, [hit], order, rows, np.array([0.2, 0.7])[: len(trust)], 1.5, 1.0)
+    told = dict(zip(SUMMARY, summary.tolist(), strict=True))
+    assert told["reader"] == max(trust)
+    assert told["second"] == second
+    assert told["first_reader"] == trust[-1]
+    assert told["first_length"] == len(trust) - 1
+    assert told["covered"] == pytest.approx(0.25)
+    assert (told["borne_out"], told["differs"]) == (1.5, 1.0)
 
 
 def test_a_question_is_nearest_to_the_sentence_that_means_the_same(starter: KnowledgeBase) -> None:
