@@ -18,8 +18,10 @@ small or large) in several variants:
     altered    with a name, number or word changed for another one, a word turned into its opposite, or a
                "not" put in; nothing is right
 
-Beside each question about a paragraph of Wikipedia, a near miss about that paragraph is asked, and another
-of the questions that were written about it (``benchmarks/written.py``: "near", and one of the other kinds).
+Beside each question about a paragraph of Wikipedia, a near miss about that paragraph is asked, another of
+the questions that were written about it (``benchmarks/written.py``), and one that needs a second paragraph
+("several"). The questions of an invented newspaper archive (``benchmarks/archive.py``) are put to all of it
+and to the stories alone that the reader was not trained on.
 
 Only questions that the reader was not trained on are asked (``exercises.held_out``), and twice as many about
 paragraphs of Wikipedia as about others.
@@ -35,7 +37,7 @@ import os
 import pickle
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -45,10 +47,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import archive
 from benchmarks.altered import Thesaurus, negated, swaps_for
+from benchmarks.archive import Article, Story
 from benchmarks.exercises import group_of, held_out, strangers
 from benchmarks.reworded import reworded
-from benchmarks.written import Written
+from benchmarks.written import Written, places
 from benchmarks.written import read as read_written
 from ingest.split import split
 from kb import extract
@@ -117,6 +121,7 @@ def ask_base(
     unseen = [c for c in contexts if held_out(group_of(c)) == "fit"]
     own = rng.sample(unseen, min(len(unseen), max(10, base.size // 4)))
     part = list(dict.fromkeys([*own, *rng.sample(contexts, base.size)]))[: base.size]
+    where = places(written)
     settings = load_settings()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -133,9 +138,9 @@ def ask_base(
             asker = Asker(store, remembering(senses), alter, rng)
             yield from asker.ask((f"d{i}", part[i], row), others)
             about = written.get(part[i], [])
-            for kinds in (("near",), ("searched", "open", "untold", "plain")):
+            for kinds in (("near",), ("searched", "open", "untold", "plain"), ("several",)):
                 if some := [one for one in about if one.kind in kinds]:
-                    yield from asker.ask_written(f"d{i}", part[i], rng.choice(some))
+                    yield from asker.ask_written(rng.choice(some), group_of(part[i]), part, where)
 
 
 def senses_of(store: Store, cache: Path) -> extract.Senses:
@@ -176,9 +181,69 @@ def fill(store: Store, contexts: Sequence[str]) -> None:
     documents = []
     for i, context in enumerate(contexts):
         document = Document(f"d{i}", f"d{i}", "", normalise(context), "text/plain", str(i))
-        documents.append((document, split(document, store.embedder.count_tokens)))
+        documents.append(document)
+    put(store, documents)
+
+
+def put(store: Store, documents: Sequence[Document]) -> None:
+    cut = [(document, split(document, store.embedder.count_tokens)) for document in documents]
     with store.writer() as writer:
-        writer.replace([Change("data", "1", tuple(documents))])
+        writer.replace([Change("data", "1", tuple(cut))])
+
+
+def ask_archive(stories: Sequence[Story], *, small: bool) -> Iterator[Asked]:
+    """Put the questions about the stories that the reader was not trained on to the archive: the whole, or
+    but what is about these stories (``small``)."""
+    rng = random.Random(f"{SEED} archive {small}")
+    unseen = [story for story in stories if held_out(story.group) == "fit"]
+    kept = unseen if small else stories
+    articles = [(f"s{n}-{a}", one) for n, story in enumerate(kept) for a, one in enumerate(story.articles)]
+    settings = load_settings()
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), settings, create=True) as store:
+        put(store, [_document(i, one) for i, one in articles])
+        senses = senses_of(store, settings.cache)
+        for n, story in enumerate(kept):
+            if held_out(story.group) != "fit":
+                continue
+            for one in story.questions:
+                remembered = remembering(senses)
+                gold = {
+                    f"s{n}-{a}": {normalise(story.articles[a].text[s:e]) for s, e in spans}
+                    for a, spans in one.answers.items()
+                }
+                yield from ask_text(store, remembered, story.group, one.kind, one.text, gold, "archive")
+                if gold and (one.kind == "several" or rng.random() < 0.5):
+                    variant = f"{one.kind}_removed"
+                    yield from ask_text(store, remembered, story.group, variant, one.text, gold, "archive")
+
+
+def _document(i: str, one: Article) -> Document:
+    text = normalise(one.text)
+    return Document(i, i, one.title, text, "text/plain", i, publisher=one.outlet, published=one.date)
+
+
+def ask_text(
+    store: Store,
+    senses: extract.Senses,
+    group: str,
+    variant: str,
+    text: str,
+    gold: Mapping[str, set[str]],
+    collection: str = "squadshifts",
+) -> Iterator[Asked]:
+    """Ask one question; ``gold`` holds for documents the words, or the sentences, that answer it."""
+    question = analyse(text)
+    hits, weights = search(store, question.search_text, question.words, limit=extract.READ + 15)
+    if variant.endswith("removed"):
+        hits = [h for h in hits if h.passage.document_id not in gold]
+        gold = {}
+    found = extract.candidates(extract.worth_reading(_ranked(hits[: extract.READ])))
+    if found:
+        right = [
+            any(a in c.text or c.text in a for a in gold.get(c.hit.passage.document_id, ())) for c in found
+        ]
+        looked = look(question, weights, found, senses)
+        yield Asked(collection, group, variant, question, weights, tuple(found), *looked, np.array(right))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,30 +280,25 @@ class Asker:
         )
         for variant, asked_text, gold in variants:
             if asked_text is not None:
-                yield from self._ask(group, variant, asked_text, gold)
+                yield from ask_text(self.store, self.senses, group, variant, asked_text, gold)
 
-    def ask_written(self, own_id: str, context: str, written: Written) -> Iterator[Asked]:
-        """Ask a question that was written about a paragraph."""
-        gold = {normalise(context[a:b]) for a, b in written.answers}
-        yield from self._ask(group_of(context), written.kind, written.question, {own_id: gold})
-
-    def _ask(self, group: str, variant: str, text: str, gold: dict[str, set[str]]) -> Iterator[Asked]:
-        """One question; ``gold`` holds for documents the words, or the sentences, that answer it."""
-        question = analyse(text)
-        hits, weights = search(self.store, question.search_text, question.words, limit=extract.READ + 15)
-        if variant.endswith("removed"):
-            hits = [h for h in hits if h.passage.document_id not in gold]
-            gold = {}
-        found = extract.candidates(extract.worth_reading(_ranked(hits[: extract.READ])))
-        if found:
-            right = [
-                any(a in c.text or c.text in a for a in gold.get(c.hit.passage.document_id, ()))
-                for c in found
-            ]
-            looked = look(question, weights, found, self.senses)
-            yield Asked(
-                "squadshifts", group, variant, question, weights, tuple(found), *looked, np.array(right)
-            )
+    def ask_written(
+        self,
+        written: Written,
+        group: str,
+        contexts: Sequence[str],
+        where: Mapping[str, Mapping[str, Written]],
+    ) -> Iterator[Asked]:
+        """Ask a question that was written; ``where``: of which paragraphs (``contexts`` are those of the
+        library), and what of each answers it."""
+        gold = {
+            f"d{contexts.index(context)}": {normalise(context[a:b]) for a, b in one.answers}
+            for context, one in where[written.question].items()
+            if context in contexts
+        }
+        yield from ask_text(self.store, self.senses, group, written.kind, written.question, gold)
+        if written.kind == "several":
+            yield from ask_text(self.store, self.senses, group, "several_removed", written.question, gold)
 
 
 def look(
@@ -312,13 +372,18 @@ def main() -> None:
     args = parser.parse_args()
     bases = [Base(size, n, args.number // len(SIZES) // count) for size, count in SIZES for n in range(count)]
     with ProcessPoolExecutor(args.workers, multiprocessing.get_context("spawn")) as pool:
-        news = pool.submit(_list_of_sentences, args.trec)
+        news = [
+            pool.submit(_list_of_archive, small=False),
+            pool.submit(_list_of_archive, small=True),
+            pool.submit(_list_of_sentences, args.trec),
+        ]
         asked: list[Asked] = []
         # The large ones first, so that no worker is left alone with one at the end.
         for part in pool.map(partial(_list_of_base, args.squadshifts), bases[::-1]):
             asked += part
             print(f"{len(asked)} asked", flush=True)
-        asked += news.result()
+        for some in news:
+            asked += some.result()
     args.asked.write_bytes(pickle.dumps(asked))
 
 
@@ -330,6 +395,10 @@ def _list_of_base(squadshifts: Path, base: Base) -> list[Asked]:
 def _loaded(squadshifts: Path) -> tuple[dict[str, list[Row]], dict[str, list[Written]], Alterations]:
     by_context = read(squadshifts)
     return by_context, read_written(list(by_context)), Alterations(by_context)
+
+
+def _list_of_archive(*, small: bool) -> list[Asked]:
+    return list(ask_archive(archive.read(), small=small))
 
 
 def _list_of_sentences(trec: Path) -> list[Asked]:

@@ -320,6 +320,12 @@ def stretch(text: str, around: Span, rng: random.Random, *, anywhere: bool = Fal
     return min(spans[first][0], around[0]), max(spans[last][1], around[1])
 
 
+def without(text: str, answers: Sequence[Span]) -> str:
+    """The sentences of a text that hold nothing of the answers."""
+    spans = sentence_spans(text)
+    return " ".join(text[a:b] for a, b in spans if not any(a < d and c < b for c, d in answers))
+
+
 def _heading(text: str, rng: random.Random) -> str:
     """The name that a text speaks of most, in the place of the title that these paragraphs lack."""
     found = Counter(text[s:e] for s, e in names(text))

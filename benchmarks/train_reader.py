@@ -6,15 +6,13 @@
 
 It starts from the packaged MiniLM weights, or with ``--start`` from a reader. What is read is drawn anew for
 every epoch (``benchmarks/exercises.py``), with ``--written`` also questions written for this
-(``benchmarks/written.py``); with ``--pairs`` (labelled claims) claims are judged as well
-(``benchmarks/judgements.py``). ``--mean`` takes the mean of the weights before and after, which keeps more of
-what a reader could before it was trained on. The embedding tables stay as they are, so that only the encoder
-layers have to be shipped. The loss of reading is that of extractive reading with an answer "not here" (Devlin
-et al., NAACL 2019), summed over all the places that are right (Clark and Gardner, ACL 2018); that of judging
+(``benchmarks/written.py``, ``benchmarks/archive.py``); with ``--pairs`` (labelled claims) claims are judged
+as well (``benchmarks/judgements.py``). The embedding tables stay as they are, so that only the encoder layers
+have to be shipped. The loss of reading is that of extractive reading with an answer "not here" (Devlin and
+others, NAACL 2019), summed over all the places that are right (Clark and Gardner, ACL 2018); that of judging
 is the cross entropy of three verdicts. A twentieth of the paragraphs is kept for the figures, three
 twentieths for fitting what comes after (``benchmarks/fit_extract.py``). Resumable: a checkpoint is written
-every 200 steps. Two cores with bfloat16 read some 5,000 word pieces a second, one some 2,700, two without it
-some 1,600.
+every 200 steps. Two cores with bfloat16 read some 4,500 word pieces a second, one 2,700, two without 1,600.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from transformers import BertModel
 
-from benchmarks import written
+from benchmarks import archive, written
 from benchmarks.asked import SEED, Row, fill, pairs_by_question
 from benchmarks.asked import read as read_squadshifts
 from benchmarks.exercises import WIKIPEDIA, Exercise, Exercises, of_sentences
@@ -118,7 +116,9 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--pairs", type=Path, nargs="*", default=(), help="labelled claims with evidence")
     parser.add_argument("--reading", type=float, default=1.0, help="share of the reading exercises used")
-    parser.add_argument("--written", action="store_true", help="use the questions of benchmarks/written.tsv")
+    parser.add_argument(
+        "--written", action="store_true", help="use the questions and articles that were written for this"
+    )
     parser.add_argument("--mean", action="store_true", help="the mean of the weights before and after")
     parser.add_argument("--rate", type=float, default=1e-4, help="the highest learning rate")
     parser.add_argument("--steps", type=int, help="stop after so many steps of the whole schedule")
@@ -127,6 +127,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     by_context = read_squadshifts(args.squadshifts)
     questions = written.read(list(by_context)) if args.written else {}
+    stories = archive.read() if args.written else []
     alike = look_alikes(by_context, questions, args.out) if args.reading else {}
     exercises, pairs = Exercises(by_context, alike), pairs_by_question(args.trec)
     judgements = Judgements(by_context, exercises.thesaurus)
@@ -137,6 +138,7 @@ def main() -> None:
         if part == "train":
             drawn = rng.sample(drawn, round(args.reading * len(drawn)))
         drawn += written.draw(questions, alike, part, rng)
+        drawn += [e for _ in range(2) for e in archive.draw(stories, part, rng)]
         made = [made for one in drawn if (made := example(one)) is not None]
         if args.pairs:
             judged = [*of_pairs(args.pairs, part, rng), *judgements.draw(part, rng)]
@@ -168,7 +170,7 @@ def main() -> None:
         }
         files = [args.squadshifts, args.trec, *args.pairs]
         files += [args.start] if args.start else []
-        files += [written.FILE] if args.written else []
+        files += [written.FILE, archive.FILE] if args.written else []
         about = {
             "data": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
             "seed": SEED,
@@ -294,7 +296,15 @@ def halfway(before: Network, after: Network) -> Network:
     return after
 
 
-_WITH_BOTH = ("asked", "news", "searched", "open")  # exercises some of which have an answer and others none
+_WITH_BOTH = (
+    "asked",
+    "news",
+    "searched",
+    "open",
+    "several",
+    "archive",
+    "archive several",
+)  # exercises some of which have an answer and others none
 
 
 @torch.no_grad()

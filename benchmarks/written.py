@@ -11,6 +11,9 @@ Jia and Liang, ACL 2018, table 2). The paragraphs are not ours and not in this r
     open        the same, asking why, how or what something is; whole sentences answer
     untold      the same, about something that the paragraph speaks of but does not tell
     plain       well-formed, in other words than the paragraph; a sentence or two answer
+    several     needs two paragraphs together, and stands there once for each, with what bears on it
+
+A near miss or an untold question may be about two paragraphs as well; neither tells any part of it then.
 """
 
 from __future__ import annotations
@@ -20,9 +23,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.exercises import Exercise, as_typed, group_of, held_out, stretch
+from benchmarks.exercises import Exercise, as_typed, group_of, held_out, stretch, without
 from kb.reader import Page
-from kb.text import Span, sentence_spans
+from kb.text import Span
 
 FILE = Path(__file__).with_name("written.tsv")
 
@@ -48,6 +51,15 @@ def read(contexts: Sequence[str], file: Path = FILE) -> dict[str, list[Written]]
     return found
 
 
+def places(written: Mapping[str, Sequence[Written]]) -> dict[str, dict[str, Written]]:
+    """For each question by its text the paragraphs that it is about, as it is asked of each."""
+    found: dict[str, dict[str, Written]] = {}
+    for context, questions in written.items():
+        for one in questions:
+            found.setdefault(one.question, {})[context] = one
+    return found
+
+
 def _span(place: str) -> Span:
     start, end = place.split("-")
     return int(start), int(end)
@@ -62,12 +74,14 @@ def draw(
     """The questions about paragraphs of a part, each on a stretch of its own paragraph; one that is answered
     there also on a page that does not answer it: the paragraph without its answer, or one of those that
     retrieval ranks high for it (``alike``, by question)."""
+    answering = places(written)
     for context, questions in written.items():
         group = group_of(context)
         if held_out(group) != part:
             continue
         for one in questions:
-            for page, answers in _pages(context, one, alike.get(one.question, ()), rng):
+            others = [text for text in alike.get(one.question, ()) if text not in answering[one.question]]
+            for page, answers in _pages(context, one, others, rng):
                 question = as_typed(one.question, rng)
                 # How a question is written must not give away whether it is answered.
                 if one.kind == "near" and rng.random() < 0.3:
@@ -78,7 +92,7 @@ def draw(
 
 
 def _pages(
-    context: str, one: Written, alike: Sequence[str], rng: random.Random
+    context: str, one: Written, others: Sequence[str], rng: random.Random
 ) -> Iterator[tuple[Page, tuple[Span, ...]]]:
     if not one.answers:
         start, end = stretch(context, (0, 0), rng, anywhere=True)
@@ -87,10 +101,7 @@ def _pages(
     around = one.answers[0][0], one.answers[-1][1]
     start, end = stretch(context, around, rng)
     yield Page("", context[start:end]), tuple((a - start, b - start) for a, b in one.answers)
-    others = [text for text in alike if text != context]
-    left = " ".join(
-        context[a:b] for a, b in sentence_spans(context) if not any(a < d and c < b for c, d in one.answers)
-    )
+    left = without(context, one.answers)
     text = rng.choice(others[:4]) if others and (not left or rng.random() < 0.5) else left
     if text:
         start, end = stretch(text, (0, 0), rng, anywhere=True)

@@ -28,11 +28,11 @@ def test_every_line_is_a_question_of_a_kind_about_some_paragraph() -> None:
     lines = [line.split("\t") for line in FILE.read_text(encoding="utf-8").splitlines()]
     assert {len(line) for line in lines} == {4}
     kinds = Counter(kind for _, kind, _, _ in lines)
-    assert set(kinds) == {"near", "searched", "open", "untold", "plain"}
+    assert set(kinds) == {"near", "searched", "open", "untold", "plain", "several"}
     assert min(kinds.values()) > 1000
     for paragraph, kind, places, question in lines:
         assert len(paragraph) == 12, question
-        assert bool(places) == (kind in {"searched", "open", "plain"}), question
+        assert bool(places) == (kind in {"searched", "open", "plain", "several"}), question
         assert question == " ".join(question.split()), question
         assert len(question) > 5, question
     assert len({(paragraph, question.lower()) for paragraph, _, _, question in lines}) == len(lines)
@@ -74,6 +74,26 @@ def test_a_page_holds_the_whole_answer_or_nothing_of_it(tmp_path: Path) -> None:
         elif e.kind in {"searched", "open"}:
             assert RIVER[slice(*BUILT)] not in e.page.text
     assert any(e.page.text in APPLES for e in made)
+
+
+def test_a_question_about_two_paragraphs_is_never_read_on_the_other_as_if_that_told_nothing(
+    tmp_path: Path,
+) -> None:
+    question, file = "Is the Lenne bridge older than the apples of the valley?", tmp_path / "written.tsv"
+    rows = [(RIVER, "49-97"), (APPLES, "0-26")]
+    file.write_text("".join(f"{group_of(c)[:12]}\tseveral\t{at}\t{question}\n" for c, at in rows))
+    questions, rng = written.read([RIVER, APPLES], file), random.Random(3)
+    assert written.places(questions)[question].keys() == {RIVER, APPLES}
+    made = []
+    for part in ("train", "fit", "test"):
+        for _ in range(60):
+            made += written.draw(questions, {question: [APPLES, RIVER]}, part, rng)
+    told = {e.page.text[slice(*e.answers[0])] for e in made if e.answers}
+    assert told == {RIVER[slice(*BUILT)], "Apples grow in the valley."}
+    for e in made:
+        if not e.answers:
+            assert RIVER[slice(*BUILT)] not in e.page.text
+            assert "Apples grow" not in e.page.text
 
 
 def test_how_a_question_is_written_does_not_tell_whether_it_is_answered(tmp_path: Path) -> None:
