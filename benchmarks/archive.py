@@ -4,8 +4,8 @@ for fitting what comes after.
 The archive is ``archive.jsonl``, one article or question a line, story by story: {"story", "article": "a",
 "title", "outlet", "date", "sentences"} and {"story", "kind", "question", "answers": {"a": [3], "c": [1]}},
 which names for each article that answers, or bears on the answer, the sentences that do, from 1. A language
-model wrote both, story by story: four articles of different outlets, which overlap, and nineteen questions as
-people ask who have not seen them. Nothing in it is true. The kinds of questions:
+model wrote both, story by story: four articles, most of different outlets, which overlap, and 25 questions as
+people ask who have not seen them. People, firms and events are invented. The kinds of questions:
 
     plain, searched, open, near, untold     as in ``benchmarks/written.py``; any article named answers
     several         needs two or more of the articles together; each named bears on the answer
@@ -79,7 +79,7 @@ def _story(number: int, lines: Sequence[Mapping[str, object]]) -> Story:
             told: Mapping[str, Sequence[int]] = line["answers"]  # type: ignore[assignment]
             answers = {place[a]: tuple(spans[place[a]][n - 1] for n in sorted(ns)) for a, ns in told.items()}
             questions.append(Question(str(line["kind"]), str(line["question"]), answers))
-    return Story(f"story {number}", tuple(articles), tuple(questions))
+    return Story(f"story number {number}", tuple(articles), tuple(questions))
 
 
 def draw(stories: Sequence[Story], part: str, rng: random.Random) -> Iterator[Exercise]:
@@ -103,21 +103,23 @@ def _pages(story: Story, one: Question, rng: random.Random) -> Iterator[tuple[Pa
     for n, answers in one.answers.items():
         article = story.articles[n]
         start, end = stretch(article.text, (answers[0][0], answers[-1][1]), rng)
-        yield (
-            _page(article, article.text[start:end], rng),
-            tuple((a - start, b - start) for a, b in answers),
-        )
+        title = article.title if rng.random() < 0.8 else ""
+        yield Page(title, article.text[start:end]), tuple((a - start, b - start) for a, b in answers)
+    asked = _stems(one.text)
     others = [a for n, a in enumerate(story.articles) if n not in one.answers]
-    asked = {w.stem for w in content_words(one.text)}
-    others.sort(key=lambda a: -len(asked & {w.stem for w in content_words(f"{a.title} {a.text}")}))
+    others.sort(key=lambda a: -len(asked & _stems(f"{a.title} {a.text}")))
     for article in others[: 1 if one.answers else 2]:
         start, end = stretch(article.text, (0, 0), rng, anywhere=True)
-        yield _page(article, article.text[start:end], rng), ()
+        yield Page(article.title if rng.random() < 0.8 else "", article.text[start:end]), ()
     if one.answers and rng.random() < 0.5:
         n = rng.choice(list(one.answers))
-        if text := without(story.articles[n].text, one.answers[n]):
-            yield _page(story.articles[n], text, rng), ()
+        article, answers = story.articles[n], one.answers[n]
+        told = frozenset().union(*(_stems(article.text[a:b]) for a, b in answers))
+        if text := without(article.text, answers):
+            # A title that says what the sentences said would answer in their place.
+            title = "" if _stems(article.title) & told - asked else article.title
+            yield Page(title, text), ()
 
 
-def _page(article: Article, text: str, rng: random.Random) -> Page:
-    return Page(article.title if rng.random() < 0.8 else "", text)
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(word.stem for word in content_words(text))

@@ -21,7 +21,7 @@ small or large) in several variants:
 Beside each question about a paragraph of Wikipedia, a near miss about that paragraph is asked, another of
 the questions that were written about it (``benchmarks/written.py``), and one that needs a second paragraph
 ("several"). The questions of an invented newspaper archive (``benchmarks/archive.py``) are put to all of it
-and to the stories alone that the reader was not trained on.
+and to the stories alone that are asked about.
 
 Only questions that the reader was not trained on are asked (``exercises.held_out``), and twice as many about
 paragraphs of Wikipedia as about others.
@@ -120,8 +120,10 @@ def ask_base(
     contexts = sorted(by_context)
     unseen = [c for c in contexts if held_out(group_of(c)) == "fit"]
     own = rng.sample(unseen, min(len(unseen), max(10, base.size // 4)))
-    part = list(dict.fromkeys([*own, *rng.sample(contexts, base.size)]))[: base.size]
     where = places(written)
+    partners = partners_of(where)
+    beside = [partners[context] for context in own if context in partners]
+    part = list(dict.fromkeys([*own, *beside, *rng.sample(contexts, base.size)]))[: base.size]
     settings = load_settings()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -136,11 +138,19 @@ def ask_base(
         for n, (i, row) in enumerate(chosen):
             others = [(f"d{j}", other) for j, other in (chosen * 2)[n + 1 : n + 1 + rng.randint(1, 2)]]
             asker = Asker(store, remembering(senses), alter, rng)
-            yield from asker.ask((f"d{i}", part[i], row), others)
+            # What is asked of two paragraphs together must not be in two folds.
+            group = min(group_of(context) for context in (part[i], partners.get(part[i], part[i])))
+            yield from asker.ask((f"d{i}", part[i], row), group, others)
             about = written.get(part[i], [])
             for kinds in (("near",), ("searched", "open", "untold", "plain"), ("several",)):
                 if some := [one for one in about if one.kind in kinds]:
-                    yield from asker.ask_written(rng.choice(some), group_of(part[i]), part, where)
+                    yield from asker.ask_written(rng.choice(some), group, part, where)
+
+
+def partners_of(where: Mapping[str, Mapping[str, Written]]) -> dict[str, str]:
+    """For each paragraph the other one that questions need together with it."""
+    pairs = [list(about) for about in where.values() if {one.kind for one in about.values()} == {"several"}]
+    return {one: other for a, b in pairs for one, other in ((a, b), (b, a))}
 
 
 def senses_of(store: Store, cache: Path) -> extract.Senses:
@@ -253,10 +263,12 @@ class Asker:
     alter: Alterations
     rng: random.Random
 
-    def ask(self, own: tuple[str, str, Row], others: Sequence[tuple[str, Row]]) -> Iterator[Asked]:
+    def ask(
+        self, own: tuple[str, str, Row], group: str, others: Sequence[tuple[str, Row]]
+    ) -> Iterator[Asked]:
         """Ask a question about the paragraph that ``own`` names, in its variants."""
         own_id, context, row = own
-        text, group = str(row["question"]).strip(), group_of(context)
+        text = str(row["question"]).strip()
         compound = (
             ", and ".join(str(r["question"]).strip().rstrip("?") for r in (row, *(r for _, r in others)))
             + "?"
@@ -294,7 +306,7 @@ class Asker:
         gold = {
             f"d{contexts.index(context)}": {normalise(context[a:b]) for a, b in one.answers}
             for context, one in where[written.question].items()
-            if context in contexts
+            if context in contexts and one.kind == written.kind
         }
         yield from ask_text(self.store, self.senses, group, written.kind, written.question, gold)
         if written.kind == "several":

@@ -6,13 +6,14 @@
 
 It starts from the packaged MiniLM weights, or with ``--start`` from a reader. What is read is drawn anew for
 every epoch (``benchmarks/exercises.py``), with ``--written`` also questions written for this
-(``benchmarks/written.py``, ``benchmarks/archive.py``); with ``--pairs`` (labelled claims) claims are judged
-as well (``benchmarks/judgements.py``). The embedding tables stay as they are, so that only the encoder layers
-have to be shipped. The loss of reading is that of extractive reading with an answer "not here" (Devlin and
-others, NAACL 2019), summed over all the places that are right (Clark and Gardner, ACL 2018); that of judging
-is the cross entropy of three verdicts. A twentieth of the paragraphs is kept for the figures, three
-twentieths for fitting what comes after (``benchmarks/fit_extract.py``). Resumable: a checkpoint is written
-every 200 steps. Two cores with bfloat16 read some 4,500 word pieces a second, one 2,700, two without 1,600.
+(``benchmarks/written.py``, and ``benchmarks/archive.py`` twice); with ``--pairs`` (labelled claims) claims
+are judged as well (``benchmarks/judgements.py``). The embedding tables stay as they are, so that only the
+encoder layers have to be shipped. The loss of reading is that of extractive reading with an answer "not here"
+(Devlin and others, NAACL 2019), summed over all the places that are right (Clark and Gardner, ACL 2018); that
+of judging is the cross entropy of three verdicts. A twentieth of the paragraphs and stories is kept for the
+figures, three twentieths for fitting what comes after (``benchmarks/fit_extract.py``). Resumable: every 200
+steps a checkpoint is written. Two cores with bfloat16 read some 4,500 word pieces a second, one some 2,700,
+two without it some 1,600.
 """
 
 from __future__ import annotations

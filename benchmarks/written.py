@@ -13,7 +13,7 @@ Jia and Liang, ACL 2018, table 2). The paragraphs are not ours and not in this r
     plain       well-formed, in other words than the paragraph; a sentence or two answer
     several     needs two paragraphs together, and stands there once for each, with what bears on it
 
-A near miss or an untold question may be about two paragraphs as well; neither tells any part of it then.
+A near miss may be about two paragraphs as well; neither tells any part of it then.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ def draw(
             for page, answers in _pages(context, one, others, rng):
                 question = as_typed(one.question, rng)
                 # How a question is written must not give away whether it is answered.
-                if one.kind == "near" and rng.random() < 0.3:
+                if rng.random() < 0.3 and one.kind in {"near", "plain", "several"}:
                     question = question.lower().rstrip("? ")
-                elif one.kind != "near" and rng.random() < 0.3:
+                elif rng.random() < 0.3:
                     question = f"{question[:1].upper()}{question[1:].rstrip('? ')}?"
                 yield Exercise(one.kind, group, question, page, answers, exact=False)
 

@@ -21,6 +21,7 @@ LINES = (
     ("searched", "49-97", "who put up the lenne bridge"),
     ("open", "49-97,134-198", "what happened to the lenne bridge"),
     ("untold", "", "how high is the lenne bridge"),
+    ("several", "49-97", "Is the bridge over the Lenne older than the one at Ostrau?"),
 )
 
 
@@ -36,6 +37,8 @@ def test_every_line_is_a_question_of_a_kind_about_some_paragraph() -> None:
         assert question == " ".join(question.split()), question
         assert len(question) > 5, question
     assert len({(paragraph, question.lower()) for paragraph, _, _, question in lines}) == len(lines)
+    about = Counter(question for _, kind, _, question in lines if kind == "several")
+    assert set(about.values()) == {2}
 
 
 def read(folder: Path) -> dict[str, list[Written]]:
@@ -49,7 +52,7 @@ def read(folder: Path) -> dict[str, list[Written]]:
 def test_questions_come_with_their_paragraph_and_the_sentences_that_answer(tmp_path: Path) -> None:
     found = read(tmp_path)
     assert list(found) == [RIVER]
-    assert [one.answers for one in found[RIVER]] == [(), (BUILT,), (BUILT, REPAIRS), ()]
+    assert [one.answers for one in found[RIVER]] == [(), (BUILT,), (BUILT, REPAIRS), (), (BUILT,)]
     assert RIVER[slice(*BUILT)] == "In 1974 Nora Blum built a bridge over the Lenne."
 
 
@@ -65,13 +68,14 @@ def test_a_page_holds_the_whole_answer_or_nothing_of_it(tmp_path: Path) -> None:
         *((kind, False) for kind, _, _ in LINES),
         ("searched", True),
         ("open", True),
+        ("several", True),
     }
     for e in made:
         told = [e.page.text[slice(*span)] for span in e.answers]
         if told:
             assert told[0] == RIVER[slice(*BUILT)]
             assert told[1:] == ([RIVER[slice(*REPAIRS)]] if e.kind == "open" else [])
-        elif e.kind in {"searched", "open"}:
+        elif e.kind in {"searched", "open", "several"}:
             assert RIVER[slice(*BUILT)] not in e.page.text
     assert any(e.page.text in APPLES for e in made)
 
@@ -100,7 +104,7 @@ def test_how_a_question_is_written_does_not_tell_whether_it_is_answered(tmp_path
     questions, part = read(tmp_path), held_out(group_of(RIVER))
     rng = random.Random(2)
     made = [e for _ in range(200) for e in written.draw(questions, {}, part, rng)]
-    for kind in ("near", "searched", "untold"):
+    for kind in ("near", "searched", "untold", "several"):
         small = [e.question == e.question.lower() for e in made if e.kind == kind]
         assert any(small), kind
         assert not all(small), kind
