@@ -40,6 +40,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ from benchmarks.written import read as read_written
 from ingest.split import split
 from kb import extract
 from kb.embed import remembering as remembering_vectors
-from kb.question import Question, analyse
+from kb.question import Question, analyse, preferred
 from kb.reader import Marks, Page, Reader
 from kb.retrieve import Weights, search
 from kb.settings import load_settings
@@ -66,6 +67,7 @@ from kb.text import normalise
 from kb.types import Document, Hit
 
 SEED = 20261123
+TODAY = date(2026, 11, 27)  # what "last week" is counted from
 SIZES = ((30, 40), (200, 8), (1600, 3))  # paragraphs in a knowledge base, and how many such bases
 Row = dict[str, Any]
 
@@ -243,7 +245,13 @@ def ask_text(
 ) -> Iterator[Asked]:
     """Ask one question; ``gold`` holds for documents the words, or the sentences, that answer it."""
     question = analyse(text)
-    hits, weights = search(store, question.search_text, question.words, limit=extract.READ + 15)
+    hits, weights = search(
+        store,
+        question.search_text,
+        question.words,
+        preferred=preferred(question.search_text, store.catalogue.publishers(), TODAY),
+        limit=extract.READ + 15,
+    )
     if variant.endswith("removed"):
         hits = [h for h in hits if h.passage.document_id not in gold]
         gold = {}
