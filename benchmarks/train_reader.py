@@ -1,13 +1,14 @@
 """Train the reader and the judge (``kb/reader.py``), which are two heads on one encoder.
 
     python -m benchmarks.train_reader SQUADSHIFTS.jsonl.gz TREC.jsonl.gz OUT_FOLDER [--epochs 3] [--write]
-        [--start kb/reader.safetensors] [--written] [--pairs PAIRS.jsonl.gz ...]
+        [--start kb/reader.safetensors] [--written] [--mean] [--pairs PAIRS.jsonl.gz ...]
         [--rate 1e-4]
 
 It starts from the packaged MiniLM weights, or with ``--start`` from a reader. What is read is drawn anew for
 every epoch (``benchmarks/exercises.py``), with ``--written`` also questions written for this
 (``benchmarks/written.py``, and ``benchmarks/archive.py`` twice); with ``--pairs`` (labelled claims) claims
-are judged as well (``benchmarks/judgements.py``). The embedding tables stay as they are, so that only the
+are judged as well (``benchmarks/judgements.py``). ``--mean`` takes the mean of the weights before and after,
+which keeps more of what a reader could before. The embedding tables stay as they are, so that only the
 encoder layers have to be shipped. The loss of reading is that of extractive reading with an answer "not here"
 (Devlin and others, NAACL 2019), summed over all the places that are right (Clark and Gardner, ACL 2018); that
 of judging is the cross entropy of three verdicts. A twentieth of the paragraphs and stories is kept for the
@@ -120,6 +121,7 @@ def main() -> None:
     parser.add_argument(
         "--written", action="store_true", help="use the questions and articles that were written for this"
     )
+    parser.add_argument("--mean", action="store_true", help="the mean of the weights before and after")
     parser.add_argument("--rate", type=float, default=1e-4, help="the highest learning rate")
     parser.add_argument("--steps", type=int, help="stop after so many steps of the whole schedule")
     parser.add_argument("--write", action="store_true", help="write the file in kb/")
@@ -153,6 +155,8 @@ def main() -> None:
         batch for n, epoch in enumerate(epochs) for batch in batches(epoch, random.Random(f"{SEED} {n}"))
     ]
     network = train(Network(args.start), steps, args.out, args.steps or len(steps), args.rate)
+    if args.mean:
+        network = halfway(Network(args.start), network)
     figures = {
         "pieces": count,
         "seconds": round(time.time() - started),
@@ -283,6 +287,15 @@ def train(network: Network, steps: Sequence[list[Example]], out: Path, last: int
                 {"step": n + 1, **{name: part.state_dict() for name, part in parts.items()}}, checkpoint
             )
     return network.eval()
+
+
+@torch.no_grad()
+def halfway(before: Network, after: Network) -> Network:
+    """``after`` with the mean of both weights (Wortsman et al., "Robust fine-tuning of zero-shot models",
+    CVPR 2022)."""
+    for one, other in zip(after.parameters(), before.parameters(), strict=True):
+        one.lerp_(other, 0.5)
+    return after
 
 
 _WITH_BOTH = (
