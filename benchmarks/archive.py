@@ -83,8 +83,9 @@ def _story(number: int, lines: Sequence[Mapping[str, object]]) -> Story:
 
 
 def draw(stories: Sequence[Story], part: str, rng: random.Random) -> Iterator[Exercise]:
-    """The questions about the stories of a part: each on a stretch of every article that answers it and on
-    one that does not, or on the two of its story that look most like an answer if none does."""
+    """The questions about the stories of a part: each on a stretch of every article that answers it, on one
+    that does not, and half the time on one of the first without its answer; or on the two of its story that
+    look most like an answer if none does."""
     for story in stories:
         if held_out(story.group) != part:
             continue
@@ -92,9 +93,8 @@ def draw(stories: Sequence[Story], part: str, rng: random.Random) -> Iterator[Ex
             kind = "archive several" if one.kind.startswith("several") else "archive"
             for page, answers in _pages(story, one, rng):
                 question = as_typed(one.text, rng)
-                if (
-                    one.kind != "searched" and rng.random() < 0.2
-                ):  # as in a search box, whether answered or not
+                # As in a search box, whether answered or not.
+                if one.kind != "searched" and rng.random() < 0.2:
                     question = question.lower().rstrip("? ")
                 yield Exercise(kind, story.group, question, page, answers, exact=False)
 

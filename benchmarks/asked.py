@@ -20,8 +20,8 @@ small or large) in several variants:
 
 Beside each question about a paragraph of Wikipedia, a near miss about that paragraph is asked, another of
 the questions that were written about it (``benchmarks/written.py``), and one that needs a second paragraph
-("several"). The questions of an invented newspaper archive (``benchmarks/archive.py``) are put to all of it
-and to the stories alone that are asked about.
+("several"). The questions of an invented newspaper archive (``benchmarks/archive.py``) are put to the whole
+archive, and to only the stories kept for fitting.
 
 Only questions that the reader was not trained on are asked (``exercises.held_out``), and twice as many about
 paragraphs of Wikipedia as about others.
@@ -205,7 +205,7 @@ def put(store: Store, documents: Sequence[Document]) -> None:
 
 def ask_archive(stories: Sequence[Story], *, small: bool) -> Iterator[Asked]:
     """Put the questions about the stories that the reader was not trained on to the archive: the whole, or
-    but what is about these stories (``small``)."""
+    only these stories (``small``)."""
     rng = random.Random(f"{SEED} archive {small}")
     unseen = [story for story in stories if held_out(story.group) == "fit"]
     kept = unseen if small else stories

@@ -7,11 +7,12 @@
 *order* ranks all candidates by their features: a softmax over the candidates of a question; *near* ranks the
 best of them anew by how near in meaning they are. *answerable* says how likely the question is answered in
 the knowledge base at all, *right* how likely the best candidate is right: logistic regressions over a
-summary, its squares and products. All are fitted and measured in five folds by paragraph. Questions that have
-an answer and those that have none count equally, and so do the kinds of each, but for near misses, which
-count twice, and for those that ask for more than one fact, which count three times: so they are a little more
-than half of what has an answer. The archive is a third of all, TREC a twentieth (in the order their numbers
-count twice and three times). The threshold balances possible questions answered and impossible ones refused,
+summary, its squares and products. All are fitted and measured in five folds by paragraph or story. Questions
+that have an answer and those that have none count equally, and so do the kinds of each, but for near misses,
+which count twice, and for those that ask for more than one fact or for whole sentences, which count three
+times: so they are nearly two thirds of what has an answer. The archive is about a third of all, TREC a
+twentieth (in the order each question of the archive counts twice, each of TREC three times). The threshold
+balances possible questions answered and impossible ones refused,
 on the folds that were left out: of all that do so within one standard error of the best one, whose place is
 chance, the lowest. Where they are level, an answer is worth more: its quote can be read and judged, while who
 is refused has to search alone.
@@ -244,7 +245,7 @@ PENALTY = 0.01
 
 
 def groups_of(asked: Sequence[Asked]) -> NDArray[np.intp]:
-    """A number for the paragraph that each question is about."""
+    """A number for the paragraph, story or question that each belongs to."""
     return np.unique([a.group for a in asked], return_inverse=True)[1]
 
 
@@ -260,7 +261,7 @@ def best_threshold(probability: Array, possible: Mask, weight: Array, groups: ND
 def error_of(
     answered: Mask, possible: Mask, weight: Array, groups: NDArray[np.intp], draws: int = 1000
 ) -> float:
-    """The standard error of the balance, over paragraphs drawn with replacement: what is asked about one of
+    """The standard error of the balance, over these groups drawn with replacement: what is asked about one of
     them is answered or refused together."""
     parts = (answered & possible, possible, ~answered & ~possible, ~possible)
     count = groups.max() + 1

@@ -177,6 +177,7 @@ def main() -> None:
             "data": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in files},
             "seed": SEED,
             "epochs": args.epochs,
+            "mean": args.mean,
             "steps": [args.steps or len(steps), len(steps)],
             "figures": figures,
         }

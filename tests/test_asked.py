@@ -59,7 +59,6 @@ def test_the_archive_is_asked_about_the_stories_kept_for_it(tmp_path: Path) -> N
             "title": "A bridge",
             "outlet": "Post",
             "date": "2024-05-03",
-            "sentences": BRIDGE.split(". "),
         }
         for n in number.values()
     ]
