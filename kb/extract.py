@@ -502,7 +502,7 @@ PROBABILITIES = ("answerable", "right")
 
 # What it is worth (in log odds) that a document asks the very question and the sentence stands in its
 # answer. Set by hand: the data that the rest is fitted on has no such blocks.
-FAQ_BONUS = 6.0
+FAQ_BONUS = 8.0
 
 
 def _asked_there(question: Question, weights: Weights, candidate: Candidate) -> float:
