@@ -58,7 +58,8 @@ from benchmarks.written import read as read_written
 from ingest.split import split
 from kb import extract
 from kb.embed import remembering as remembering_vectors
-from kb.question import Question, analyse, preferred
+from kb.pipeline import find
+from kb.question import Question, analyse
 from kb.reader import Marks, Page, Reader
 from kb.retrieve import Weights, search
 from kb.settings import load_settings
@@ -245,13 +246,7 @@ def ask_text(
 ) -> Iterator[Asked]:
     """Ask one question; ``gold`` holds for documents the words, or the sentences, that answer it."""
     question = analyse(text)
-    hits, weights = search(
-        store,
-        question.search_text,
-        question.words,
-        preferred=preferred(question.search_text, store.catalogue.publishers(), TODAY),
-        limit=extract.READ + 15,
-    )
+    hits, weights = find(store, question, store.catalogue.publishers(), TODAY, limit=extract.READ + 15)
     if variant.endswith("removed"):
         hits = [h for h in hits if h.passage.document_id not in gold]
         gold = {}

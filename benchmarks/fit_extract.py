@@ -12,10 +12,9 @@ that have an answer and those that have none count equally, and so do the kinds 
 which count twice, and for those that ask for more than one fact or for whole sentences, which count three
 times: so they are nearly two thirds of what has an answer. The archive is about a third of all, TREC a
 twentieth (in the order each question of the archive counts twice, each of TREC three times). The threshold
-balances possible questions answered and impossible ones refused,
-on the folds that were left out: of all that do so within one standard error of the best one, whose place is
-chance, the lowest. Where they are level, an answer is worth more: its quote can be read and judged, while who
-is refused has to search alone.
+balances possible questions answered and impossible ones refused, on the folds that were left out: of all that
+do so within one standard error of the best one, whose place is chance, the lowest. Where they are level, an
+answer is worth more: its quote can be read and judged, while who is refused has to search alone.
 """
 
 from __future__ import annotations

@@ -299,15 +299,8 @@ def halfway(before: Network, after: Network) -> Network:
     return after
 
 
-_WITH_BOTH = (
-    "asked",
-    "news",
-    "searched",
-    "open",
-    "several",
-    "archive",
-    "archive several",
-)  # exercises some of which have an answer and others none
+# Exercises some of which have an answer and others none.
+_WITH_BOTH = ("asked", "news", "plain", "searched", "open", "several", "archive", "archive several")
 
 
 @torch.no_grad()

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from kb import about, badges, extract, generate, provenance, verify
 from kb.chat import Budget, ChatModel, open_model
-from kb.embed import MiniLM, remembering
+from kb.embed import Embed, MiniLM, remembering
 from kb.errors import ModelError, NoSuchDocument, UsageError
 from kb.guard import plain
 from kb.holdings import Holding, holdings
 from kb.question import MAX_CHARACTERS, Question, analyse, other_language, parts, preferred
 from kb.queue import State, state
 from kb.reader import Reader
-from kb.retrieve import reread, search
+from kb.retrieve import Weights, reread, search
 from kb.settings import Settings, load_settings
 from kb.spelling import correct
 from kb.store import Store
@@ -392,14 +392,13 @@ class KnowledgeBase:
         # A tokenizer keeps the common words of its language whole.
         return self.store.embedder.count_tokens([word.lower()])[0] <= 1
 
-    def _hits(self, question: Question, filters: Filters, limit: int) -> tuple[list[Hit], Any]:
-        named = preferred(question.search_text, self._known_publishers(), date.today())
-        return search(
+    def _hits(self, question: Question, filters: Filters, limit: int) -> tuple[list[Hit], Weights]:
+        return find(
             self.store,
-            question.search_text,
-            question.words,
+            question,
+            self._known_publishers(),
+            date.today(),
             filters=filters,
-            preferred=named,
             limit=limit,
             embed=self._embed,
         )
@@ -479,6 +478,31 @@ class KnowledgeBase:
         from kb.langchain import runnable
 
         return runnable(self)
+
+
+def find(
+    store: Store,
+    question: Question,
+    publishers: Sequence[str],
+    today: date,
+    *,
+    filters: Filters = NO_FILTERS,
+    limit: int,
+    embed: Embed | None = None,
+) -> tuple[list[Hit], Weights]:
+    """The hits of a question: the sources and days that it names are looked at first.
+
+    What decides about answering is fitted on hits that are found by this very function.
+    """
+    return search(
+        store,
+        question.search_text,
+        question.words,
+        filters=filters,
+        preferred=preferred(question.search_text, publishers, today),
+        limit=limit,
+        embed=embed,
+    )
 
 
 def _ranked(hits: Sequence[Hit]) -> tuple[Hit, ...]:
